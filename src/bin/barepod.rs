@@ -1,0 +1,5 @@
+//! `barepod`: pods.
+
+fn main() {
+    std::process::exit(barepod::cli::main())
+}

@@ -1,0 +1,128 @@
+//! The process of a container: arguments, variables, user, capabilities.
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
+
+use super::MergeContext;
+use crate::manifest::{Container, expand};
+
+/// What a bundle without PATH gets; the same as with containerd.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Lays the manifest over the bundle's process.
+pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> Result<Process> {
+    let own = expand::environment(&container.env);
+    let mut process = base.clone();
+    process.set_args(Some(args(base, container, &own)?));
+    process.set_env(Some(env(base, &context.hostname, &own)));
+    if let Some(directory) = &container.working_dir {
+        process.set_cwd(directory.into());
+    }
+    ensure!(process.cwd().is_absolute(), "process.cwd {}: not absolute", process.cwd().display());
+    process.set_user(user(base, container, context)?);
+    process.set_capabilities(Some(capabilities(base, container)?));
+    // Without a word in the manifest the bundle's own choice stays.
+    if let Some(allowed) = container.security.allow_privilege_escalation {
+        process.set_no_new_privileges(Some(!allowed));
+    }
+    // Set in any case, because the pod init's, which is lowered, would be inherited.
+    process.set_oom_score_adj(Some(base.oom_score_adj().unwrap_or(0)));
+    // A terminal is the manifest's to ask for.
+    process.set_terminal(Some(false)).set_console_size(None);
+    Ok(process)
+}
+
+/// `command` replaces the bundle's arguments wholly. `args` alone come after the bundle's first argument: `config.json`
+/// keeps ENTRYPOINT and CMD of an image in one list, of which the first word is the program.
+fn args(base: &Process, container: &Container, env: &[(String, String)]) -> Result<Vec<String>> {
+    let given = base.args().clone().unwrap_or_default();
+    let expand = |words: &Option<Vec<String>>| -> Vec<String> {
+        words.iter().flatten().map(|word| expand::expand(word, |name| expand::lookup(env, name))).collect()
+    };
+    let args = match (&container.command, &container.args) {
+        (Some(_), _) => [expand(&container.command), expand(&container.args)].concat(),
+        (None, Some(_)) => given.into_iter().take(1).chain(expand(&container.args)).collect(),
+        (None, None) => given,
+    };
+    if args.is_empty() {
+        bail!("no command: neither the manifest nor the bundle says what to run");
+    }
+    Ok(args)
+}
+
+/// The bundle's variables, `HOSTNAME`, the manifest's; each name once, a later one wins in the place of the first.
+fn env(base: &Process, hostname: &str, own: &[(String, String)]) -> Vec<String> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| match env.iter_mut().find(|(known, _)| known == name) {
+        Some(known) => known.1 = value.to_owned(),
+        None => env.push((name.to_owned(), value.to_owned())),
+    };
+    set("PATH", PATH);
+    for variable in base.env().iter().flatten() {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        set(name, value);
+    }
+    set("HOSTNAME", hostname);
+    own.iter().for_each(|(name, value)| set(name, value));
+    env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+/// The container's user and group win over the pod's, these over the bundle's. Another user than the bundle's has group 0
+/// unless the manifest names one, and none of the bundle's additional groups.
+fn user(base: &Process, container: &Container, context: &MergeContext) -> Result<User> {
+    let (own, pod) = (&container.security, &context.pod_security);
+    let mut user = base.user().clone();
+    let uid = own.run_as_user.or(pod.run_as_user).unwrap_or(user.uid());
+    let is_other = uid != user.uid();
+    let gid = own.run_as_group.or(pod.run_as_group).unwrap_or(if is_other { 0 } else { user.gid() });
+    if own.run_as_non_root.or(pod.run_as_non_root) == Some(true) {
+        ensure!(uid != 0, "container has runAsNonRoot and the bundle's user is root (uid 0): set runAsUser");
+    }
+    let mut groups = match is_other || pod.strict_groups {
+        true => Vec::new(),
+        false => user.additional_gids().clone().unwrap_or_default(),
+    };
+    for group in &pod.supplemental_groups {
+        if !groups.contains(group) {
+            groups.push(*group);
+        }
+    }
+    user.set_uid(uid).set_gid(gid).set_additional_gids(Some(groups).filter(|groups| !groups.is_empty()));
+    Ok(user)
+}
+
+/// `ALL` first, so that single names can still be taken from or added to it; then `add`, then `drop`.
+fn capabilities(base: &Process, container: &Container) -> Result<LinuxCapabilities> {
+    let (add, drop) = (&container.security.cap_add, &container.security.cap_drop);
+    let single = |names: &[String]| -> Result<Capabilities> {
+        names.iter().filter(|name| *name != "ALL").map(|name| capability(name)).collect()
+    };
+    let (added, dropped) = (single(add)?, single(drop)?);
+    let has_all = |names: &[String]| names.iter().any(|name| name == "ALL");
+    let change = |set: Option<&Capabilities>| -> Result<Capabilities> {
+        let mut set = set.cloned().unwrap_or_default();
+        if has_all(add) {
+            set = crate::manifest::names::CAPABILITIES.into_iter().map(capability).collect::<Result<_>>()?;
+        }
+        if has_all(drop) {
+            set.clear();
+        }
+        set.extend(added.iter().copied());
+        set.retain(|one| !dropped.contains(one));
+        Ok(set)
+    };
+    let given = |pick: fn(&LinuxCapabilities) -> &Option<Capabilities>| {
+        base.capabilities().as_ref().and_then(|sets| pick(sets).as_ref())
+    };
+    let mut sets = LinuxCapabilities::default();
+    sets.set_bounding(Some(change(given(LinuxCapabilities::bounding))?));
+    sets.set_effective(Some(change(given(LinuxCapabilities::effective))?));
+    sets.set_permitted(Some(change(given(LinuxCapabilities::permitted))?));
+    // Inheritable and ambient ones would pass to every program that is executed (CVE-2022-24769).
+    sets.set_inheritable(Some(Capabilities::new())).set_ambient(Some(Capabilities::new()));
+    Ok(sets)
+}
+
+fn capability(name: &str) -> Result<Capability> {
+    name.parse().with_context(|| format!("capability {name} is not known"))
+}

@@ -1,0 +1,110 @@
+//! From a manifest file to everything that can be known without root: the manifest, its bundles, a plan for each container.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::bundle;
+use crate::manifest::{self, Manifest, Problem};
+use crate::pod::start::Bundle;
+
+/// A manifest with its bundles.
+pub struct Loaded {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// One bundle for each container.
+    pub bundles: Vec<Bundle>,
+}
+
+/// Longest manifest or config.json that is read, in bytes.
+const LONGEST: u64 = 4 << 20;
+
+/// Reads and checks `file` (`-` is standard input). Problems and warnings are printed to stderr; `None` = there were
+/// problems.
+pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
+    let (text, shown, directory) = read(file)?;
+    let manifest = match manifest::load(&text) {
+        Ok(manifest) => manifest,
+        Err(problems) => {
+            problems.iter().for_each(|problem| eprintln!("{}", problem.render(&shown, &text)));
+            return Ok(None);
+        }
+    };
+    manifest.warnings.iter().for_each(|warning| eprintln!("{}", warning.render(&shown, &text)));
+    let search = search_path(search);
+    let mut problems = Vec::new();
+    let mut bundles = Vec::new();
+    for container in &manifest.pod.containers {
+        match find(container, &directory, &search) {
+            Ok(bundle) => bundles.push(bundle),
+            Err(Bad::Manifest(problem)) => problems.push(problem.render(&shown, &text)),
+            Err(Bad::Config { shown, text, problem }) => problems.push(problem.render(&shown, &text)),
+        }
+    }
+    problems.dedup(); // two containers of one broken bundle
+    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    Ok(problems.is_empty().then_some(Loaded { manifest, bundles }))
+}
+
+fn read(file: &Path) -> Result<(String, String, PathBuf)> {
+    let mut bytes = Vec::new();
+    let (shown, directory) = if file == Path::new("-") {
+        std::io::stdin().take(LONGEST).read_to_end(&mut bytes).context("read standard input")?;
+        ("<stdin>".to_owned(), std::env::current_dir().context("find current directory")?)
+    } else {
+        let open = std::fs::File::open(file).with_context(|| format!("open {}", file.display()))?;
+        open.take(LONGEST).read_to_end(&mut bytes).with_context(|| format!("read {}", file.display()))?;
+        let absolute = std::path::absolute(file).context("find manifest")?;
+        (file.display().to_string(), absolute.parent().unwrap_or(Path::new("/")).to_path_buf())
+    };
+    // What is not UTF-8 shows as U+FFFD, which the parser refuses where it stands.
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), shown, directory))
+}
+
+/// `--bundles`, then `BAREPOD_BUNDLES`, then the default.
+fn search_path(given: &[PathBuf]) -> Vec<PathBuf> {
+    let environment = std::env::var_os("BAREPOD_BUNDLES").unwrap_or_default();
+    let environment = std::env::split_paths(&environment).filter(|path| !path.as_os_str().is_empty());
+    given.iter().cloned().chain(environment).chain([PathBuf::from("/var/lib/barepod/bundles")]).collect()
+}
+
+enum Bad {
+    Manifest(Problem),
+    Config { shown: String, text: String, problem: Problem },
+}
+
+fn find(container: &manifest::Container, directory: &Path, search: &[PathBuf]) -> Result<Bundle, Bad> {
+    let at_image = |message: String| {
+        Bad::Manifest(Problem::error(container.image.line, container.image.column, message))
+    };
+    let candidates = bundle::candidates(&container.image.value, directory, search)
+        .map_err(|error| at_image(format!("{error:#}")))?;
+    let Some(path) = candidates.iter().find(|path| path.join("config.json").is_file()) else {
+        let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
+        return Err(at_image(format!(
+            "no bundle for image {:?}; looked for config.json in {}; make one with: skopeo copy docker://IMAGE oci:DIR:TAG, \
+             then umoci unpack --image DIR:TAG BUNDLE",
+            container.image.value,
+            looked.join(", ")
+        )));
+    };
+    let path = std::fs::canonicalize(path)
+        .map_err(|error| at_image(format!("open bundle {}: {error}", path.display())))?;
+    let config = path.join("config.json");
+    let shown = config.display().to_string();
+    let text = std::fs::read(&config).map_err(|error| at_image(format!("read {shown}: {error}")))?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let bad = |problem| Bad::Config { shown: shown.clone(), text: text.clone(), problem };
+    let spec = bundle::parse_config(&text).map_err(bad)?;
+    bundle::check(&spec).map_err(|error| bad(Problem::error(1, 1, format!("{error:#}"))))?;
+    let rootfs = path.join(spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
+    if !rootfs.is_dir() {
+        return Err(at_image(format!(
+            "bundle {} has no rootfs directory {}",
+            path.display(),
+            rootfs.display()
+        )));
+    }
+    Ok(Bundle { path, spec })
+}

@@ -1,0 +1,156 @@
+//! The command line of `barepod`: one file per verb, thin. Exit codes: 0; 1 a wait that was not fulfilled; 2 usage or
+//! manifest; 125 barepod failed; 126, 127, 128+n as a shell has them; otherwise a command's own.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::pod::store::Store;
+
+pub mod check;
+pub mod events;
+pub mod exec;
+pub mod gc;
+pub mod host;
+pub mod inspect;
+pub mod kill;
+pub mod load;
+pub mod logs;
+pub mod oci;
+pub mod paint;
+pub mod ps;
+pub mod rm;
+pub mod run;
+pub mod show;
+pub mod stop;
+pub mod wait;
+
+/// barepod itself failed.
+pub const FAILED: i32 = 125;
+/// Wrong usage, or a manifest with errors.
+pub const USAGE: i32 = 2;
+
+/// A Kubernetes Pod on one Linux machine with nothing under it but the kernel.
+#[derive(Debug, Parser)]
+#[command(name = "barepod", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// State directory
+    #[arg(long, global = true, env = "BAREPOD_ROOT", value_name = "DIR", default_value = "/run/barepod")]
+    root: PathBuf,
+    /// Directory of the container logs
+    #[arg(long, global = true, value_name = "DIR", default_value = "/var/log/pods")]
+    log_dir: PathBuf,
+    /// Cgroup, from the root of the hierarchy, below which pods get theirs
+    #[arg(long, global = true, value_name = "PATH", default_value = "")]
+    cgroup_parent: String,
+    /// Say more
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Start a pod
+    Run(run::Options),
+    /// List pods
+    Ps(ps::Options),
+    /// Print the Pod object with its status
+    Inspect(inspect::Options),
+    /// Print container output
+    Logs(logs::Options),
+    /// Run a command in a container
+    Exec(exec::Options),
+    /// Print the event log
+    Events(events::Options),
+    /// Wait until a pod has got somewhere
+    Wait(wait::Options),
+    /// End a pod gracefully
+    Stop(stop::Options),
+    /// Send a signal to a container's first process
+    Kill(kill::Options),
+    /// Remove the record of a pod
+    Rm(rm::Options),
+    /// Remove what dead pods left
+    Gc,
+    /// Validate manifests, or look at this machine
+    Check(check::Options),
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages
+    #[command(hide = true)]
+    Man {
+        /// Where to
+        directory: PathBuf,
+    },
+}
+
+impl Global {
+    fn store(&self) -> Result<Store> {
+        let absolute = |path: &PathBuf| std::path::absolute(path);
+        let parent = self.cgroup_parent.trim_matches('/').to_owned();
+        ensure!(!parent.split('/').any(|part| part == ".."), "--cgroup-parent {parent}: has .. in it");
+        Ok(Store { root: absolute(&self.root)?, logs: absolute(&self.log_dir)?, cgroup_parent: parent })
+    }
+}
+
+/// Runs the command line; what it returns is the exit code.
+pub fn main() -> i32 {
+    let cli = Cli::parse();
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("barepod: {error:#}");
+            FAILED
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<i32> {
+    let store = cli.global.store()?;
+    match cli.verb {
+        Verb::Run(options) => run::main(&store, options),
+        Verb::Ps(options) => ps::main(&store, &options),
+        Verb::Inspect(options) => inspect::main(&store, &options),
+        Verb::Logs(options) => logs::main(&store, &options),
+        Verb::Exec(options) => exec::main(&store, &options),
+        Verb::Events(options) => events::main(&store, &options),
+        Verb::Wait(options) => wait::main(&store, &options),
+        Verb::Stop(options) => stop::main(&store, &options),
+        Verb::Kill(options) => kill::main(&store, &options),
+        Verb::Rm(options) => rm::main(&store, &options),
+        Verb::Gc => gc::main(&store),
+        Verb::Check(options) => check::main(&options),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut std::io::stdout());
+            Ok(0)
+        }
+        Verb::Man { directory } => {
+            clap_mangen::generate_to(Cli::command(), directory)?;
+            Ok(0)
+        }
+    }
+}
+
+/// Without root, or on a kernel that lacks something, one sentence says what is missing and what to do.
+pub fn need_root(verb: &str) -> Result<()> {
+    ensure!(nix::unistd::geteuid().is_root(), "{verb} needs root: run it with sudo (check works without)");
+    Ok(())
+}
+
+/// A duration on the command line: `5`, `5s`, `1m30s`, `500ms`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    crate::duration::parse(text).map_err(|error| format!("{error:#}"))
+}

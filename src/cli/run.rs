@@ -1,0 +1,270 @@
+//! `barepod run`
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use super::load;
+use super::show::Show;
+use crate::kernel::cgroup::Hierarchy;
+use crate::kernel::watch::Watch;
+use crate::kernel::{process, sealed};
+use crate::lifecycle::model::Backoff;
+use crate::pod::control::{self, Request};
+use crate::pod::remove;
+use crate::pod::start::{self, Blueprint, Message, SANDBOX_DEADLINE, Started};
+use crate::pod::store::{Liveness, Record, Store, valid_name};
+
+/// Start a pod. In the foreground: lifecycle lines and container output; Ctrl-C stops it, a second one at once.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Return once the first container process has been started, and print the pod's name
+    #[arg(short, long)]
+    detach: bool,
+    /// Remove the record and the logs when the pod has ended
+    #[arg(long, conflicts_with = "detach")]
+    rm: bool,
+    /// Another name than the manifest's
+    #[arg(long)]
+    name: Option<String>,
+    /// Where to look for bundles
+    #[arg(long, value_name = "DIR")]
+    bundles: Vec<PathBuf>,
+    /// Cap of the restart back-off; below 10 s also its first delay
+    #[arg(long, value_name = "D", value_parser = super::duration)]
+    crash_loop_max: Option<Duration>,
+    /// Stop and wait at this step (sandbox.STEP or container.STEP), for tests of what a crash leaves
+    #[arg(long, hide = true, value_name = "STEP")]
+    wait_at: Option<String>,
+    /// Manifest; - is standard input
+    file: PathBuf,
+}
+
+/// How long `-d` waits for the first container.
+const DETACH_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Runs the verb.
+pub fn main(store: &Store, options: Options) -> Result<i32> {
+    super::need_root("run")?;
+    // From here on this is the binary that containers get to see: one that they cannot overwrite.
+    if !sealed::is_sealed()? {
+        sealed::reexec_copy()?;
+    }
+    let Some(mut loaded) = load::load(&options.file, &options.bundles)? else { return Ok(super::USAGE) };
+    if let Some(name) = &options.name {
+        ensure!(valid_name(name), "--name {name:?}: not a DNS-1123 subdomain");
+        loaded.manifest.rename(name);
+    }
+    let name = loaded.manifest.pod.name.clone();
+    let blueprint = Blueprint {
+        store: store.clone(),
+        name: name.clone(),
+        uid: start::new_uid()?,
+        manifest: loaded.manifest,
+        bundles: loaded.bundles,
+        backoff: backoff(options.crash_loop_max),
+        wait_at: options.wait_at.clone(),
+        started: SystemTime::now(),
+        hierarchy: Hierarchy::detect()?,
+    };
+    // Blocked before the pod init exists, so that none is lost between its start and our listening.
+    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
+    signals.thread_block().context("block signals")?;
+    let mut session = Session::start(store, blueprint).with_context(|| format!("start {name}"))?;
+    if options.detach {
+        session.wait_for_first(DETACH_DEADLINE)?;
+        println!("{name}");
+        return Ok(0);
+    }
+    let code = session.foreground(&signals)?;
+    if options.rm {
+        remove::pod(store, &name).with_context(|| format!("rm {name}"))?;
+    }
+    Ok(code)
+}
+
+/// `--crash-loop-max 2s`: 0, 2, 2, …
+fn backoff(max: Option<Duration>) -> Backoff {
+    let (first, cap) = (Duration::from_secs(10), Duration::from_secs(300));
+    let max = max.unwrap_or(cap);
+    Backoff { first: first.min(max), max }
+}
+
+/// A pod that this process has started.
+struct Session<'a> {
+    store: &'a Store,
+    name: String,
+    started: Started,
+    /// What the pod init said and has not been looked at.
+    heard: BufReader<std::io::PipeReader>,
+}
+
+impl<'a> Session<'a> {
+    /// Starts the pod and waits until its sandbox is made.
+    fn start(store: &'a Store, blueprint: Blueprint) -> Result<Session<'a>> {
+        let name = blueprint.name.clone();
+        let started = start::start(blueprint)?;
+        let heard = BufReader::new(started.messages.try_clone().context("copy message pipe")?);
+        let mut session = Session { store, name, started, heard };
+        let deadline = Instant::now() + SANDBOX_DEADLINE;
+        loop {
+            match session.next_message(deadline)? {
+                Some(Message::Sandbox) => return Ok(session),
+                Some(Message::Failed(error)) => return session.give_up(&error),
+                Some(Message::Waiting(step)) => session.waiting("sandbox", &step),
+                Some(Message::Started | Message::Warning(_)) => {}
+                None => return session.give_up("the pod init died, or did not make its sandbox in time"),
+            }
+        }
+    }
+
+    /// The pod init has failed: nothing of the pod may stay.
+    fn give_up(&mut self, error: &str) -> Result<Session<'a>> {
+        process::kill(self.started.init.pidfd.as_fd())?;
+        process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
+        if let Err(cleaning) = remove::pod(self.store, &self.name) {
+            bail!("{error}; and cleaning up failed: {cleaning:#}");
+        }
+        bail!("{error}")
+    }
+
+    /// The next message; `None` at the end of the pipe or of the time.
+    fn next_message(&mut self, deadline: Instant) -> Result<Option<Message>> {
+        if self.heard.buffer().is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !process::readable(self.started.messages.as_fd(), left)? {
+                return Ok(None);
+            }
+        }
+        let mut line = String::new();
+        self.heard.by_ref().take(64 * 1024).read_line(&mut line).context("listen to the pod init")?;
+        if line.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::from_str(&line).context("understand the pod init")?))
+    }
+
+    /// Until the first container has been started, could not be started, or the time is over: all three are exit 0,
+    /// because the pod goes on as a kubelet's would.
+    fn wait_for_first(&mut self, patience: Duration) -> Result<()> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.next_message(deadline)? {
+                Some(Message::Started) => return Ok(()),
+                Some(Message::Warning(warning)) => {
+                    eprintln!("barepod: warning: start {}: {warning}", self.name);
+                    return Ok(());
+                }
+                Some(Message::Waiting(step)) => self.waiting("container", &step),
+                Some(Message::Sandbox | Message::Failed(_)) => {}
+                None if Instant::now() >= deadline => {
+                    let record = self.store.load(&self.name)?;
+                    eprintln!(
+                        "barepod: warning: start {}: no container has been started yet ({})",
+                        self.name,
+                        record.phase()
+                    );
+                    return Ok(());
+                }
+                None => bail!("start {}: the pod init died", self.name),
+            }
+        }
+    }
+
+    fn waiting(&self, whose: &str, step: &str) {
+        eprintln!(
+            "barepod: {} waits at {whose}.{step}; its pod init is process {}",
+            self.name, self.started.init.pid
+        );
+    }
+
+    /// Shows what happens until the pod has ended; the exit code is the pod's.
+    fn foreground(&mut self, signals: &SigSet) -> Result<i32> {
+        let listener = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .context("signalfd")?;
+        let directory = self.store.pod(&self.name);
+        let watch = Watch::new(&[&directory])?;
+        let mut show = Show::new(self.store, &self.name)?;
+        let mut interrupted = false;
+        loop {
+            // Looked at first: what was written before the end is shown after it.
+            let over = process::readable(self.started.init.pidfd.as_fd(), Duration::ZERO)?;
+            self.say_where_it_waits()?;
+            show.catch_up(&watch)?;
+            if over {
+                show.finish()?;
+                break;
+            }
+            while let Ok(Some(_)) = listener.read_signal() {
+                // The first asks politely; the second has had enough.
+                let grace = interrupted.then_some(0);
+                interrupted = true;
+                if let Err(error) = control::ask(&directory, &Request::Stop { grace }) {
+                    eprintln!("barepod: stop {}: {error:#}", self.name);
+                }
+            }
+            let others: [BorrowedFd; 2] = [listener.as_fd(), self.started.init.pidfd.as_fd()];
+            watch.wait(&others, Duration::from_millis(500))?;
+        }
+        process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
+        let (record, liveness) = self.store.view(&self.name)?;
+        remove_cgroups(self.store, &self.name, &record)?;
+        if liveness == Liveness::Lost {
+            bail!("pod {} was lost: its init process was killed", self.name);
+        }
+        Ok(exit_code(&record))
+    }
+
+    /// Fault injection only: nothing else is said after the first container has started.
+    fn say_where_it_waits(&mut self) -> Result<()> {
+        while let Some(message) = self.next_message(Instant::now())? {
+            if let Message::Waiting(step) = message {
+                self.waiting("container", &step);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pod init cannot remove the cgroup that it is in; whoever sees it end does.
+fn remove_cgroups(store: &Store, name: &str, record: &Record) -> Result<()> {
+    match crate::kernel::lock::acquire(&store.lock(name))? {
+        Some(_held) => remove::cgroups(store, record),
+        None => Ok(()), // somebody else is at it
+    }
+}
+
+/// 0 if the pod Succeeded, else the exit code of the first regular container that failed.
+fn exit_code(record: &Record) -> i32 {
+    if record.phase() == "Succeeded" {
+        return 0;
+    }
+    let statuses = record.object["status"]["containerStatuses"].as_array();
+    let mut codes = statuses
+        .into_iter()
+        .flatten()
+        .filter_map(|status| status["state"]["terminated"]["exitCode"].as_i64());
+    codes.find(|code| *code != 0).unwrap_or(1) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_crash_loop_max_is_also_the_first_delay() {
+        let seconds = Duration::from_secs;
+        let short = backoff(Some(seconds(2)));
+        assert_eq!((short.first, short.max), (seconds(2), seconds(2)));
+        let longer = backoff(Some(seconds(60)));
+        assert_eq!((longer.first, longer.max), (seconds(10), seconds(60)));
+        let default = backoff(None);
+        assert_eq!((default.first, default.max), (seconds(10), seconds(300)));
+    }
+}

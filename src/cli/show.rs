@@ -1,0 +1,125 @@
+//! What the foreground of `run` shows: lifecycle lines and container output, each behind the name it belongs to. All of it
+//! comes from files, so that a stopped terminal never blocks the pod.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::events::describe;
+use super::paint::Paint;
+use crate::kernel::watch::Watch;
+use crate::pod::logread::{Options, Reader};
+use crate::pod::store::Store;
+
+/// Follows a pod from its start.
+pub struct Show {
+    paint: Paint,
+    started: String,
+    width: usize,
+    events: PathBuf,
+    log: Option<BufReader<File>>,
+    line: String,
+    containers: Vec<Output>,
+}
+
+/// Where we are in the output of a container.
+struct Output {
+    name: String,
+    directory: PathBuf,
+    reader: Option<Reader>,
+    /// The last piece shown did not end its line.
+    open_line: bool,
+}
+
+impl Show {
+    /// Begins at the beginning.
+    pub fn new(store: &Store, pod: &str) -> Result<Show> {
+        let record = store.load(pod)?;
+        let output = |name: &str| Output {
+            name: name.to_owned(),
+            directory: record.logs.join(name),
+            reader: None,
+            open_line: false,
+        };
+        Ok(Show {
+            paint: Paint::for_stdout(),
+            started: record.object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
+            width: record.containers.iter().map(|container| container.name.len()).max().unwrap_or(0),
+            events: store.pod(pod).join("events.jsonl"),
+            log: None,
+            line: String::new(),
+            containers: record.containers.iter().map(|container| output(&container.name)).collect(),
+        })
+    }
+
+    /// Shows everything that is new. Nobody reading any more is no reason to end the pod, but to stop showing.
+    pub fn catch_up(&mut self, watch: &Watch) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        self.events(&mut out)?;
+        for n in 0..self.containers.len() {
+            self.output(n, watch, &mut out)?;
+        }
+        out.flush().context("write output")
+    }
+
+    /// The pod has ended: what stands at the end of a log without a newline is shown too.
+    pub fn finish(&mut self) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        for output in &mut self.containers {
+            if let Some(reader) = &mut output.reader {
+                reader.finish(&mut |line| Ok(out.write_all(line.text)?))?;
+            }
+            if output.open_line {
+                writeln!(out).context("write output")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn events(&mut self, out: &mut impl Write) -> Result<()> {
+        if self.log.is_none() {
+            self.log = File::open(&self.events).ok().map(BufReader::new); // nothing has happened yet
+        }
+        let Some(log) = &mut self.log else { return Ok(()) };
+        // A line without its end is the rest of it still to come.
+        while log.read_line(&mut self.line).context("read event log")? > 0 && self.line.ends_with('\n') {
+            let text = describe(self.line.trim_end(), &self.started);
+            let warning = self.line.contains(r#""type":"Warning""#);
+            let text = if warning { self.paint.warning(&text) } else { self.paint.dim(&text) };
+            writeln!(out, "{text}").context("write output")?;
+            self.line.clear();
+        }
+        Ok(())
+    }
+
+    fn output(&mut self, n: usize, watch: &Watch, out: &mut impl Write) -> Result<()> {
+        let (paint, width) = (self.paint, self.width);
+        let Output { name, directory, reader, open_line } = &mut self.containers[n];
+        if reader.is_none() {
+            if !directory.exists() {
+                return Ok(());
+            }
+            watch.add(directory)?;
+            *reader = Some(Reader::open(
+                directory,
+                &Options { attempt: Some(0), follow: true, ..Options::default() },
+            )?);
+        }
+        let Some(reader) = reader else { return Ok(()) };
+        let mut print = |line: &crate::pod::logread::Line| {
+            if !std::mem::replace(open_line, line.partial) {
+                let prefix = paint.container(n, &format!("{name:>width$} |"));
+                write!(out, "{prefix} ")?;
+            }
+            out.write_all(line.text)?;
+            if !line.partial {
+                out.write_all(b"\n")?;
+            }
+            Ok(())
+        };
+        while reader.pump(&mut print)? {}
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! `barepod wait`
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::kernel::watch::Watch;
+use crate::pod::store::{Liveness, Record, Store};
+
+/// Wait until a pod has got somewhere: 0 when reached, 1 on time-out or when it can no longer be reached.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Pod name
+    pod: String,
+    /// What to wait for
+    #[arg(long = "for", value_name = "WHAT", value_enum, ignore_case = true)]
+    goal: Goal,
+    /// Give up after this time (5, 5s, 1m30s, 500ms); without it wait as long as it takes
+    #[arg(long, value_parser = super::duration, value_name = "D")]
+    timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Goal {
+    /// Every init container is done and every sidecar has started
+    Initialized,
+    /// All containers are ready
+    Ready,
+    /// The phase is Running
+    Running,
+    /// The phase is Succeeded
+    Succeeded,
+    /// The phase is Failed
+    Failed,
+    /// The pod init is gone and the record is final
+    Ended,
+}
+
+/// Runs the verb.
+pub fn main(store: &Store, options: &Options) -> Result<i32> {
+    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    store.view(&options.pod)?;
+    let watch = Watch::new(&[&store.pod(&options.pod)])?;
+    loop {
+        let (record, liveness) = store.view(&options.pod)?;
+        match reached(options.goal, &record, liveness) {
+            Some(true) => return Ok(0),
+            Some(false) => return Ok(not_reached(options, &record, "it can no longer be reached")),
+            None => {}
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if left == Some(Duration::ZERO) {
+            return Ok(not_reached(options, &record, "time-out"));
+        }
+        // The end of the pod init shows in the lock, not in a file: when the record is final that is a matter of moments.
+        let look_again = if record.ended { Duration::from_millis(5) } else { Duration::from_millis(250) };
+        watch.wait(&[], left.unwrap_or(look_again).min(look_again))?;
+    }
+}
+
+fn not_reached(options: &Options, record: &Record, why: &str) -> i32 {
+    eprintln!("barepod: wait {} for {:?}: {why} (phase {})", options.pod, options.goal, record.phase());
+    1
+}
+
+/// `None` = not yet, but it may still come.
+fn reached(goal: Goal, record: &Record, liveness: Liveness) -> Option<bool> {
+    let phase = record.phase();
+    let over = liveness != Liveness::Running;
+    let now = match goal {
+        Goal::Initialized => record.condition("Initialized"),
+        Goal::Ready => record.condition("Ready"),
+        Goal::Running => phase == "Running",
+        Goal::Succeeded => phase == "Succeeded",
+        Goal::Failed => phase == "Failed",
+        Goal::Ended => over,
+    };
+    let terminal = phase == "Succeeded" || phase == "Failed";
+    match now {
+        true => Some(true),
+        false if goal == Goal::Ended => None,
+        false if over || terminal => Some(false),
+        false => None,
+    }
+}

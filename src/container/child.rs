@@ -1,0 +1,389 @@
+//! The container's child process: performs the steps of its plan and becomes the container.
+//!
+//! It has one thing to say to its parent, on a close-on-exec pipe:
+//!
+//! ```text
+//!   child                                   parent
+//!     │  perform step 1 … n                   │
+//!     │  ── {step, error, errno} ──────────▶  │  only when a step failed; then the child exits
+//!     │  execve                               │
+//!     │  ── end of file ───────────────────▶  │  the kernel has closed the pipe: the program runs
+//! ```
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io::{PipeWriter, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::stat::{Mode, SFlag, fstat, umask};
+
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::root::{Leaf, Root, kind};
+use crate::kernel::{capability, device, identity, mount, namespace, sys};
+use crate::plan::container::{DeviceNode, Rootfs};
+use crate::plan::mount::{MountStep, What, attr};
+use crate::plan::step::Step;
+
+/// What a child says when it could not become the container.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Report {
+    /// The failed step, in words.
+    pub step: String,
+    /// Why, one line.
+    pub error: String,
+    /// The errno behind it, 0 if there was none.
+    pub errno: i32,
+}
+
+/// Where a child is told to stop and wait, for fault injection: a step's name.
+pub type WaitAt<'a> = Option<&'a str>;
+
+/// Performs the steps; returns only by exiting.
+pub fn main(steps: &[Step], cgroup: Option<&Cgroup>, wait_at: WaitAt, report: PipeWriter) -> i32 {
+    let mut setup = Setup::default();
+    for step in steps {
+        if wait_at == Some(step.name()) {
+            wait_for_ever(&report, step);
+        }
+        if let Err(error) = setup.perform(step, cgroup) {
+            return fail(&step.to_string(), &error, &report);
+        }
+    }
+    say(
+        &report,
+        &Report { step: "execute".to_owned(), error: "the plan has no program".to_owned(), errno: 0 },
+    )
+}
+
+/// Reports a failure; gives the exit code.
+pub fn fail(step: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
+    let errno =
+        error.chain().find_map(|cause| cause.downcast_ref::<Errno>()).map_or(0, |errno| *errno as i32);
+    say(report, &Report { step: step.to_owned(), error: format!("{error:#}"), errno })
+}
+
+fn say(mut pipe: &PipeWriter, message: &Report) -> i32 {
+    let text = serde_json::to_vec(message).unwrap_or_default();
+    // If the parent is gone there is nobody left to tell; the exit code says as much.
+    pipe.write_all(&text).ok();
+    i32::from(message.errno == libc::ENOENT) + 126
+}
+
+/// Fault injection: says where it waits, and waits to be killed.
+fn wait_for_ever(mut report: &PipeWriter, step: &Step) -> ! {
+    let message = Report { step: step.name().to_owned(), error: "waiting".to_owned(), errno: -1 };
+    report.write_all(&serde_json::to_vec(&message).unwrap_or_default()).ok(); // without a reader there is no test
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(3600));
+    }
+}
+
+/// What the steps hand to one another. A descriptor lives from the step that opens it to the one that needs it last.
+#[derive(Default)]
+struct Setup {
+    /// The host's procfs: for every write to `/proc`, opened before the rootfs is touched.
+    proc: Option<OwnedFd>,
+    /// Bind sources in the order of the mounts, as detached trees.
+    sources: VecDeque<OwnedFd>,
+    /// The new root.
+    root: Option<Root>,
+    /// Mounts that become read-only when everything has been put into them.
+    readonly_later: Vec<OwnedFd>,
+}
+
+impl Setup {
+    fn root(&self) -> Result<&Root> {
+        self.root.as_ref().context("no rootfs is mounted")
+    }
+
+    fn proc(&mut self) -> Result<&OwnedFd> {
+        if self.proc.is_none() {
+            self.proc = Some(identity::open_proc()?);
+        }
+        self.proc.as_ref().context("no procfs is open")
+    }
+
+    fn perform(&mut self, step: &Step, cgroup: Option<&Cgroup>) -> Result<()> {
+        match step {
+            Step::ResetProcess => reset_process(),
+            Step::JoinCgroup => cgroup.map_or(Ok(()), Cgroup::join_self),
+            Step::UnshareCgroup => Ok(nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)?),
+            Step::JoinNamespace { flag, path, .. } => namespace::join(path, *flag),
+            Step::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
+            Step::Domainname(name) => identity::set_domainname(self.proc()?, name),
+            Step::TakeSources(sources) => self.take_sources(sources),
+            Step::Propagation(kind) => mount::propagation_of_all(kind),
+            Step::MountRootfs(rootfs) => self.mount_rootfs(rootfs),
+            Step::CheckRootfs => {
+                ["dev", "proc", "sys"].iter().try_for_each(|name| self.root()?.refuse_symlink(name))
+            }
+            Step::Mount(step) => self.mount(step),
+            Step::Device(node) => device::make(self.root()?, &to_device(node)),
+            Step::Link { path, target } => device::link(self.root()?, path, target),
+            Step::MakeCwd(path) => self.make_cwd(path),
+            Step::Mask(path) => self.mask(path),
+            Step::ReadonlyPath(path) => self.readonly_path(path),
+            Step::FinishReadonly { root } => self.finish_readonly(*root),
+            Step::Sysctl { key, value } => {
+                identity::check_sysctl(key)?;
+                identity::set_sysctl(self.proc()?, key, value)
+            }
+            Step::OomScoreAdj(value) => identity::set_oom_score_adj(self.proc()?, *value),
+            Step::PivotRoot { propagation } => self.pivot(propagation.as_deref()),
+            Step::Rlimit { name, soft, hard } => identity::set_rlimit(name, *soft, *hard),
+            Step::Bounding(keep) => capability::limit_bounding(keep),
+            Step::User { uid, gid, groups, umask } => identity::become_user(*uid, *gid, groups, *umask),
+            Step::Capabilities { effective, permitted, inheritable, ambient } => {
+                capability::apply(effective, permitted, inheritable, ambient)
+            }
+            Step::NoNewPrivileges => Ok(nix::sys::prctl::set_no_new_privs()?),
+            Step::Cwd(path) => change_directory(path),
+            Step::Exec { args, env } => execute(args, env).map(|never| match never {}),
+        }
+    }
+
+    fn take_sources(&mut self, sources: &[(std::path::PathBuf, bool)]) -> Result<()> {
+        self.proc()?;
+        self.sources = sources
+            .iter()
+            .map(|(path, recursive)| mount::clone_path(path, *recursive))
+            .collect::<Result<_>>()?;
+        Ok(())
+    }
+
+    /// Attaches the root filesystem somewhere, since pivot_root(2) wants a mount point, and opens it.
+    fn mount_rootfs(&mut self, rootfs: &Rootfs) -> Result<()> {
+        let (tree, target) = match rootfs {
+            Rootfs::Directory(path) => (mount::clone_path(path, true)?, path.clone()),
+            Rootfs::Overlay { lower, layer } => (overlay(lower, layer)?, layer.join("merged")),
+        };
+        let target = Root::open(&target)?;
+        mount::attach(tree.as_fd(), target.fd())?;
+        // Whatever is mounted below must stay in this mount namespace.
+        mount::set_propagation(tree.as_fd(), "rprivate")?;
+        self.root = Some(Root::from_fd(tree));
+        Ok(())
+    }
+
+    fn mount(&mut self, step: &MountStep) -> Result<()> {
+        let root = self.root.as_ref().context("no rootfs is mounted")?;
+        let tree = match &step.what {
+            What::Filesystem { kind, options } => mount::new_filesystem(kind, options, 0)?,
+            What::Bind { .. } => self.sources.pop_front().context("a bind source is missing")?,
+            What::Cgroup => return mount_cgroup(root, step),
+            What::Remount => {
+                let target = root.find(&step.target)?.context("nothing is mounted there")?;
+                return set_attributes(step, &target, step.attr.set);
+            }
+        };
+        let is_directory = kind(&fstat(&tree)?) == SFlag::S_IFDIR;
+        let target = root.make(&step.target, if is_directory { Leaf::Directory } else { Leaf::File })?;
+        // A fresh tmpfs may have to take mount points and device nodes first.
+        let writable_first = matches!(&step.what, What::Filesystem { kind, .. } if kind == "tmpfs");
+        let later = if writable_first { step.attr.set & attr::RDONLY } else { 0 };
+        set_attributes(step, &tree, step.attr.set & !later)?;
+        mount::set_propagation(tree.as_fd(), step.propagation.as_deref().unwrap_or("rprivate"))?;
+        mount::attach(tree.as_fd(), target.as_fd())?;
+        if step.copy_up {
+            crate::kernel::copy::directory(target.as_fd(), tree.as_fd())?;
+        }
+        if later != 0 {
+            self.readonly_later.push(tree);
+        }
+        Ok(())
+    }
+
+    fn make_cwd(&self, path: &Path) -> Result<()> {
+        let root = self.root()?;
+        if root.find(path)?.is_none() {
+            root.make(path, Leaf::Directory)?;
+        }
+        Ok(())
+    }
+
+    fn mask(&self, path: &Path) -> Result<()> {
+        let root = self.root()?;
+        let Some(target) = root.find(path)? else { return Ok(()) };
+        let tree = if kind(&fstat(&target)?) == SFlag::S_IFDIR {
+            mount::new_filesystem("tmpfs", &[("size".to_owned(), Some("0".to_owned()))], attr::RDONLY)?
+        } else {
+            mount::clone_fd(device::host_null()?.as_fd(), false)?
+        };
+        mount::attach(tree.as_fd(), target.as_fd())
+    }
+
+    fn readonly_path(&self, path: &Path) -> Result<()> {
+        let root = self.root()?;
+        let Some(target) = root.find(path)? else { return Ok(()) };
+        let tree = mount::clone_fd(target.as_fd(), true)?;
+        mount::set_attributes(tree.as_fd(), true, attr::RDONLY, 0)?;
+        mount::attach(tree.as_fd(), target.as_fd())
+    }
+
+    fn finish_readonly(&mut self, root: bool) -> Result<()> {
+        for tree in self.readonly_later.drain(..) {
+            mount::set_attributes(tree.as_fd(), false, attr::RDONLY, 0)?;
+        }
+        if root {
+            mount::set_attributes(self.root()?.fd(), false, attr::RDONLY, 0)?;
+        }
+        Ok(())
+    }
+
+    fn pivot(&mut self, propagation: Option<&str>) -> Result<()> {
+        let root = self.root.take().context("no rootfs is mounted")?;
+        root.pivot()?;
+        if let Some(kind) = propagation {
+            mount::set_propagation(root.fd(), kind)?;
+        }
+        self.proc = None; // a descriptor of the host's procfs has no business beyond this point
+        Ok(())
+    }
+}
+
+fn reset_process() -> Result<()> {
+    sys::reset_signals().context("reset signals")?;
+    umask(Mode::empty());
+    // EPERM: already the leader of a group, as the first process of a PID namespace may be.
+    match nix::unistd::setsid() {
+        Ok(_) | Err(Errno::EPERM) => Ok(()),
+        Err(error) => Err(error).context("setsid"),
+    }
+}
+
+/// overlayfs splits its options at `:` and `,`, so layers are named by descriptor.
+fn overlay(lower: &Path, layer: &Path) -> Result<OwnedFd> {
+    let (lower, upper, work) =
+        (Root::open(lower)?, Root::open(&layer.join("upper"))?, Root::open(&layer.join("work"))?);
+    let option = |key: &str, root: &Root| {
+        use std::os::fd::AsRawFd;
+        (key.to_owned(), Some(format!("/proc/self/fd/{}", root.fd().as_raw_fd())))
+    };
+    let options = [option("lowerdir", &lower), option("upperdir", &upper), option("workdir", &work)];
+    mount::new_filesystem("overlay", &options, 0)
+}
+
+fn set_attributes(step: &MountStep, tree: &OwnedFd, set: u64) -> Result<()> {
+    if set | step.attr.clear != 0 {
+        mount::set_attributes(tree.as_fd(), false, set, step.attr.clear)?;
+    }
+    if step.recursive_attr.set | step.recursive_attr.clear != 0 {
+        mount::set_attributes(tree.as_fd(), true, step.recursive_attr.set, step.recursive_attr.clear)?;
+    }
+    Ok(())
+}
+
+/// The container's own cgroups: one cgroup2 mount, or on v1 a tmpfs with one mount per hierarchy, as programs expect it.
+fn mount_cgroup(root: &Root, step: &MountStep) -> Result<()> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+    let hierarchies = v1_hierarchies(&own);
+    let target = root.make(&step.target, Leaf::Directory)?;
+    if hierarchies.is_empty() {
+        let tree = mount::new_filesystem("cgroup2", &[], 0)?;
+        set_attributes(step, &tree, step.attr.set)?;
+        return mount::attach(tree.as_fd(), target.as_fd());
+    }
+    let mode = ("mode".to_owned(), Some("755".to_owned()));
+    let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
+    mount::attach(tmpfs.as_fd(), target.as_fd())?;
+    for controllers in &hierarchies {
+        let options: Vec<_> = controllers.split(',').map(|name| (name.to_owned(), None)).collect();
+        let tree = mount::new_filesystem("cgroup", &options, 0)?;
+        set_attributes(step, &tree, step.attr.set)?;
+        let place = root.make(&step.target.join(controllers), Leaf::Directory)?;
+        mount::attach(tree.as_fd(), place.as_fd())?;
+    }
+    set_attributes(step, &tmpfs, step.attr.set)
+}
+
+/// The hierarchies of `/proc/self/cgroup` that have a controller barepod uses.
+fn v1_hierarchies(own: &str) -> Vec<String> {
+    const USED: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer"];
+    own.lines()
+        .filter_map(|line| line.split(':').nth(1))
+        .filter(|controllers| controllers.split(',').any(|name| USED.contains(&name)))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn to_device(node: &DeviceNode) -> device::Device {
+    device::Device {
+        path: node.path.clone(),
+        kind: node.kind,
+        major: node.major,
+        minor: node.minor,
+        mode: node.mode,
+        uid: node.uid,
+        gid: node.gid,
+    }
+}
+
+/// A working directory outside the new root would be a way out (CVE-2024-21626): the kernel then says "(unreachable)".
+fn change_directory(path: &Path) -> Result<()> {
+    nix::unistd::chdir(path).context("chdir")?;
+    let here = nix::unistd::getcwd().context("getcwd")?;
+    ensure!(here.is_absolute(), "working directory is outside the rootfs");
+    Ok(())
+}
+
+/// Looks the program up in the container's own `PATH` and becomes it.
+fn execute(args: &[String], env: &[String]) -> Result<Infallible> {
+    let to_c = |texts: &[String]| -> Result<Vec<CString>> {
+        texts.iter().map(|text| CString::new(text.as_str()).context("a NUL byte in an argument")).collect()
+    };
+    let (arguments, environment) = (to_c(args)?, to_c(env)?);
+    let program = args.first().context("no program")?;
+    sys::close_range_cloexec(3).context("close_range")?;
+    let mut failure = Errno::ENOENT;
+    for candidate in candidates(program, env) {
+        let candidate = CString::new(candidate)?;
+        let candidate: &CStr = &candidate;
+        match nix::unistd::execve(candidate, &arguments, &environment) {
+            // Like execvp(3): go on looking, but remember that something was there.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => {}
+            Err(Errno::EACCES) => failure = Errno::EACCES,
+            Err(error) => {
+                failure = error;
+                break;
+            }
+            Ok(never) => return Ok(never),
+        }
+    }
+    Err(failure).with_context(|| format!("execve {program}"))
+}
+
+fn candidates(program: &str, env: &[String]) -> Vec<String> {
+    if program.contains('/') || program.is_empty() {
+        return vec![program.to_owned()];
+    }
+    let path = env
+        .iter()
+        .find_map(|entry| entry.strip_prefix("PATH="))
+        .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    path.split(':')
+        .map(|directory| format!("{}/{program}", if directory.is_empty() { "." } else { directory }))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_with_a_slash_is_not_looked_up() {
+        assert_eq!(candidates("./run", &["PATH=/bin".to_owned()]), ["./run"]);
+        assert_eq!(candidates("run", &["PATH=/a:/b".to_owned()]), ["/a/run", "/b/run"]);
+    }
+
+    #[test]
+    fn only_hierarchies_in_use_are_mounted_on_v1_and_none_on_v2() {
+        let hybrid = "9:name=systemd:/\n8:pids:/x\n4:memory:/x\n2:cpu,cpuacct:/x\n3:cpuset:/\n0::/\n";
+        assert_eq!(v1_hierarchies(hybrid), ["pids", "memory", "cpu,cpuacct"]);
+        assert!(v1_hierarchies("0::/x\n").is_empty());
+    }
+}

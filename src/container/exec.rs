@@ -1,0 +1,65 @@
+//! A further process in a running container: a process joins its namespaces and forks; the child enters its cgroup.
+
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::{BorrowedFd, RawFd};
+
+use anyhow::{Context, Result};
+
+use super::child;
+use super::launch::{Launched, Stdio, take_stdio};
+use crate::kernel::cgroup::{Cgroup, Door};
+use crate::kernel::process;
+use crate::kernel::{namespace, sys};
+use crate::plan::Step;
+
+/// Which container, and what to run in it.
+pub struct Exec<'a> {
+    /// The container's first process.
+    pub container: BorrowedFd<'a>,
+    /// Its cgroup.
+    pub cgroup: &'a Cgroup,
+    /// [`crate::plan::process_steps`] of the command.
+    pub steps: &'a [Step],
+    /// Standard streams.
+    pub stdio: Stdio,
+    /// A descriptor that the child must not keep for even a moment.
+    pub close_first: Option<RawFd>,
+}
+
+/// Moves this process into the container's namespaces. It stays in its own PID namespace, only its children are born in
+/// the container's; and it stays in its own cgroup, so that nothing from outside is ever in the container's.
+pub fn enter(container: BorrowedFd) -> Result<()> {
+    // What joins a container must not be inspectable from it (CVE-2016-9962).
+    nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
+    namespace::join_process(container, namespace::CONTAINER)
+}
+
+/// Runs the command as a child of this process, though a helper does the joining: setns(2) would move this process too.
+pub fn spawn(exec: Exec) -> Result<Launched> {
+    let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().context("make report pipe")?;
+    let door = exec.cgroup.door()?;
+    let child = process::spawn_through(
+        || enter(exec.container),
+        0,
+        None,
+        || {
+            if let Some(fd) = exec.close_first {
+                nix::unistd::close(fd).ok(); // it is open: the parent holds it
+            }
+            become_command(&door, &exec.stdio, exec.steps, writer)
+        },
+    )?;
+    Ok(Launched { child, report: reader })
+}
+
+/// The last part of a process that is in the container's namespaces already: cgroup, streams, identity, execve.
+pub fn become_command(cgroup: &Door, stdio: &Stdio, steps: &[Step], report: PipeWriter) -> i32 {
+    let ready = cgroup
+        .enter()
+        .and_then(|()| sys::reset_signals().context("reset signals"))
+        .and_then(|()| take_stdio(stdio, steps));
+    match ready {
+        Ok(()) => child::main(steps, None, None, report),
+        Err(error) => child::fail("enter the container", &error, &report),
+    }
+}

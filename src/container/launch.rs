@@ -1,0 +1,127 @@
+//! The parent's side of a container start: one clone3(2), one pipe to hear about failure.
+
+use std::io::{PipeReader, Read};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+
+use anyhow::{Context, Result};
+use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
+
+use super::child::{self, Report, WaitAt};
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::namespace;
+use crate::kernel::process::{self, Child, Placement};
+use crate::plan::{Plan, Step};
+
+/// Standard input, output and error of a new process.
+pub struct Stdio {
+    /// Descriptor 0.
+    pub input: OwnedFd,
+    /// Descriptor 1.
+    pub output: OwnedFd,
+    /// Descriptor 2.
+    pub error: OwnedFd,
+}
+
+/// What a start needs beside the plan.
+pub struct Launch<'a> {
+    /// The steps.
+    pub plan: &'a Plan,
+    /// The container's cgroup, made and configured.
+    pub cgroup: &'a Cgroup,
+    /// Standard streams.
+    pub stdio: Stdio,
+    /// A descriptor that the child must not keep for even a moment: the lock that says its parent lives.
+    pub close_first: Option<RawFd>,
+    /// Fault injection.
+    pub wait_at: WaitAt<'a>,
+}
+
+/// A child on its way to become a container.
+pub struct Launched {
+    /// The process.
+    pub child: Child,
+    /// [`Report`] or, once the program runs, end of file.
+    pub report: PipeReader,
+}
+
+/// Makes the process; returns at once, while the child performs its steps.
+pub fn launch(launch: Launch) -> Result<Launched> {
+    let (reader, writer) = std::io::pipe().context("make report pipe")?;
+    // On v2 the child is born in its cgroup: no moment in which its memory is charged to somebody else.
+    let cgroup = launch.cgroup.is_v2().then(|| launch.cgroup.open_dir()).transpose()?;
+    let pid_namespace = launch.plan.pid_namespace.as_ref();
+    let pid_namespace = pid_namespace.map(|path| namespace::open(path)).transpose()?;
+    let placement = Placement {
+        namespaces: launch.plan.namespaces,
+        cgroup: cgroup.as_ref().map(AsFd::as_fd),
+        pid_namespace: pid_namespace.as_ref().map(AsFd::as_fd),
+    };
+    let child = process::spawn(&placement, || {
+        if let Some(fd) = launch.close_first {
+            nix::unistd::close(fd).ok(); // it is open: the parent holds it
+        }
+        if let Err(error) = take_stdio(&launch.stdio, &launch.plan.steps) {
+            return child::fail("take the standard streams", &error, &writer);
+        }
+        child::main(&launch.plan.steps, Some(launch.cgroup), launch.wait_at, writer)
+    })
+    .context("make container process")?;
+    Ok(Launched { child, report: reader })
+}
+
+/// Moves the streams to 0, 1 and 2. Pipes are given to the container's user, so that it can open `/dev/stdout` again.
+pub fn take_stdio(stdio: &Stdio, steps: &[Step]) -> Result<()> {
+    let user = steps.iter().find_map(|step| match step {
+        Step::User { uid, gid, .. } => Some((Uid::from_raw(*uid), Gid::from_raw(*gid))),
+        _ => None,
+    });
+    for stream in [&stdio.input, &stdio.output, &stdio.error] {
+        let is_pipe =
+            crate::kernel::root::kind(&nix::sys::stat::fstat(stream)?) == nix::sys::stat::SFlag::S_IFIFO;
+        if let (true, Some((uid, gid))) = (is_pipe, user) {
+            fchown(stream, Some(uid), Some(gid)).context("give stream to the container's user")?;
+        }
+    }
+    dup2_stdin(&stdio.input).context("dup2 0")?;
+    dup2_stdout(&stdio.output).context("dup2 1")?;
+    dup2_stderr(&stdio.error).context("dup2 2")?;
+    Ok(())
+}
+
+/// Reads what the child had to say; `None` = it has become the container. Blocks until one or the other.
+pub fn hear(report: &mut PipeReader) -> Result<Option<Report>> {
+    let mut text = Vec::new();
+    report.take(64 * 1024).read_to_end(&mut text).context("read report of the container process")?;
+    parse_report(&text)
+}
+
+/// Reads a report that has arrived completely.
+pub fn parse_report(text: &[u8]) -> Result<Option<Report>> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(text).map(Some).context("parse report of the container process")
+}
+
+/// `/dev/null`, opened for reading and writing.
+pub fn null() -> Result<OwnedFd> {
+    let file = std::fs::File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
+    Ok(file.into())
+}
+
+/// Copies of this process's own streams.
+pub fn stdio_of_this_process() -> Result<Stdio> {
+    let copy = |fd: std::os::fd::BorrowedFd| fd.try_clone_to_owned().context("copy standard stream");
+    Ok(Stdio {
+        input: copy(std::io::stdin().as_fd())?,
+        output: copy(std::io::stdout().as_fd())?,
+        error: copy(std::io::stderr().as_fd())?,
+    })
+}
+
+/// Kills the process and takes its exit status, for a start that went wrong.
+pub fn discard(child: &Child) -> Result<()> {
+    process::kill(child.pidfd.as_fd())?;
+    process::wait(child, Some(std::time::Duration::from_secs(10)))?.context("wait for killed process")?;
+    Ok(())
+}

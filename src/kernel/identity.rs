@@ -1,0 +1,143 @@
+//! Who a process is and what it may use: credentials(7), setrlimit(2), proc_pid_oom_score_adj(5), sysctl in proc_sys(5).
+
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+
+/// The host's procfs, opened before anything of a rootfs is touched and checked to be one.
+pub fn open_proc() -> Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let proc = nix::fcntl::open("/proc", flags, Mode::empty()).context("open /proc")?;
+    ensure!(
+        fstatfs(&proc).context("statfs /proc")?.filesystem_type() == PROC_SUPER_MAGIC,
+        "/proc is not a procfs"
+    );
+    Ok(proc)
+}
+
+/// Writes a file of procfs; the descriptor is checked to be procfs, so that nothing can redirect the write.
+fn write_proc(proc: impl AsFd, path: &str, value: &str) -> Result<()> {
+    let how = OpenHow::new().flags(OFlag::O_WRONLY | OFlag::O_CLOEXEC).resolve(
+        ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+    );
+    let file = openat2(proc, Path::new(path), how).with_context(|| format!("open /proc/{path}"))?;
+    File::from(file).write_all(value.as_bytes()).with_context(|| format!("write {value} to /proc/{path}"))
+}
+
+/// proc_pid_oom_score_adj(5): from -1000 (never) to 1000.
+pub fn set_oom_score_adj(proc: impl AsFd, value: i32) -> Result<()> {
+    write_proc(proc, "self/oom_score_adj", &value.to_string())
+}
+
+/// Writes a namespaced kernel parameter.
+pub fn set_sysctl(proc: impl AsFd, key: &str, value: &str) -> Result<()> {
+    write_proc(proc, &format!("sys/{}", key.replace('.', "/")), value)
+}
+
+/// The NIS domain name of this process's UTS namespace.
+pub fn set_domainname(proc: impl AsFd, name: &str) -> Result<()> {
+    write_proc(proc, "sys/kernel/domainname", name)
+}
+
+/// Only parameters that belong to a namespace the container has may be set: everything else is the host's.
+pub fn check_sysctl(key: &str) -> Result<()> {
+    let ipc = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let namespaced = key.starts_with("net.") || key.starts_with("fs.mqueue.") || ipc.contains(&key);
+    let plain = key
+        .split('.')
+        .all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-*".contains(c)));
+    ensure!(namespaced && plain, "sysctl {key} is not namespaced");
+    Ok(())
+}
+
+/// setrlimit(2) by OCI name (`RLIMIT_NOFILE`).
+pub fn set_rlimit(name: &str, soft: u64, hard: u64) -> Result<()> {
+    setrlimit(resource(name)?, soft, hard).with_context(|| format!("set {name} to {soft}:{hard}"))
+}
+
+fn resource(name: &str) -> Result<Resource> {
+    Ok(match name {
+        "RLIMIT_AS" => Resource::RLIMIT_AS,
+        "RLIMIT_CORE" => Resource::RLIMIT_CORE,
+        "RLIMIT_CPU" => Resource::RLIMIT_CPU,
+        "RLIMIT_DATA" => Resource::RLIMIT_DATA,
+        "RLIMIT_FSIZE" => Resource::RLIMIT_FSIZE,
+        "RLIMIT_LOCKS" => Resource::RLIMIT_LOCKS,
+        "RLIMIT_MEMLOCK" => Resource::RLIMIT_MEMLOCK,
+        "RLIMIT_MSGQUEUE" => Resource::RLIMIT_MSGQUEUE,
+        "RLIMIT_NICE" => Resource::RLIMIT_NICE,
+        "RLIMIT_NOFILE" => Resource::RLIMIT_NOFILE,
+        "RLIMIT_NPROC" => Resource::RLIMIT_NPROC,
+        "RLIMIT_RSS" => Resource::RLIMIT_RSS,
+        "RLIMIT_RTPRIO" => Resource::RLIMIT_RTPRIO,
+        "RLIMIT_RTTIME" => Resource::RLIMIT_RTTIME,
+        "RLIMIT_SIGPENDING" => Resource::RLIMIT_SIGPENDING,
+        "RLIMIT_STACK" => Resource::RLIMIT_STACK,
+        _ => bail!("unknown rlimit {name}"),
+    })
+}
+
+/// Becomes the user: supplementary groups, group, user, in the order in which each is still allowed.
+pub fn become_user(uid: u32, gid: u32, groups: &[u32], mask: u32) -> Result<()> {
+    // Without this the permitted capabilities are lost when the user is no longer root; capset narrows them afterwards.
+    nix::sys::prctl::set_keepcaps(true).context("prctl PR_SET_KEEPCAPS")?;
+    let groups: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).with_context(|| format!("setgroups {groups:?}"))?;
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    setresgid(group, group, group).with_context(|| format!("setresgid {gid}"))?;
+    setresuid(user, user, user).with_context(|| format!("setresuid {uid}"))?;
+    umask(Mode::from_bits_truncate(mask));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_namespaced_sysctls_pass() {
+        for good in [
+            "net.ipv4.ip_unprivileged_port_start",
+            "kernel.shmmax",
+            "fs.mqueue.msg_max",
+            "net.ipv6.conf.all.forwarding",
+        ] {
+            check_sysctl(good).unwrap();
+        }
+        for bad in [
+            "kernel.core_pattern",
+            "vm.swappiness",
+            "net.",
+            "net.x/../../kernel.core_pattern",
+            "net.ipv4.a+b",
+            "kernel.hostname",
+            "",
+        ] {
+            assert!(check_sysctl(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn proc_writes_cannot_leave_proc() {
+        let proc = open_proc().unwrap();
+        assert!(write_proc(&proc, "self/root/tmp/x", "1").is_err());
+        assert!(write_proc(&proc, "../tmp/x", "1").is_err());
+    }
+}

@@ -1,0 +1,19 @@
+//! One file per kernel object. These know paths, ids and descriptors, and nothing of pods or containers.
+//!
+//! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
+//! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`].
+
+pub mod capability;
+pub mod cgroup;
+pub mod copy;
+pub mod device;
+pub mod identity;
+pub mod lock;
+pub mod mount;
+pub mod namespace;
+pub mod network;
+pub mod process;
+pub mod root;
+pub mod sealed;
+pub mod sys;
+pub mod watch;

@@ -1,0 +1,38 @@
+//! Namespaces: namespaces(7), clone3(2), setns(2).
+
+use std::fs::{self, File};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
+
+/// The namespaces that a process can be moved to by setns(2) with a pidfd.
+pub const CONTAINER: CloneFlags = CloneFlags::CLONE_NEWNS
+    .union(CloneFlags::CLONE_NEWPID)
+    .union(CloneFlags::CLONE_NEWNET)
+    .union(CloneFlags::CLONE_NEWIPC)
+    .union(CloneFlags::CLONE_NEWUTS)
+    .union(CloneFlags::CLONE_NEWCGROUP);
+
+/// Opens a namespace file such as `/proc/42/ns/net`.
+pub fn open(path: &Path) -> Result<OwnedFd> {
+    Ok(File::open(path).with_context(|| format!("open namespace {}", path.display()))?.into())
+}
+
+/// The inode number that names a namespace.
+pub fn inode(path: &str) -> Result<u64> {
+    Ok(fs::metadata(path).with_context(|| format!("stat namespace {path}"))?.ino())
+}
+
+/// Joins the namespace at `path`, which must be of the kind that the `CLONE_NEW*` flag says.
+pub fn join(path: &Path, flag: u64) -> Result<()> {
+    let kind = CloneFlags::from_bits_retain(flag as i32);
+    setns(open(path)?, kind).with_context(|| format!("setns {}", path.display()))
+}
+
+/// Joins all of `kinds` of the process behind the pidfd at once.
+pub fn join_process(pidfd: impl AsFd, kinds: CloneFlags) -> Result<()> {
+    setns(pidfd, kinds).context("setns to the container's namespaces")
+}

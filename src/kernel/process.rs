@@ -1,0 +1,261 @@
+//! Processes: made with clone3(2), held by pidfds, never by a number that could have been reused.
+
+use std::fs;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::sys::{self, Clone};
+
+/// A child of this process.
+#[derive(Debug)]
+pub struct Child {
+    /// Its pid in this process's PID namespace: the number that waitid(2) reports.
+    pub pid: i32,
+    /// Its handle.
+    pub pidfd: OwnedFd,
+}
+
+/// How a new process is placed.
+#[derive(Default)]
+pub struct Placement<'a> {
+    /// `CLONE_NEW*` flags.
+    pub namespaces: u64,
+    /// Be born in this cgroup (v2 only).
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// Be born into this PID namespace, given by a descriptor of `/proc/PID/ns/pid`.
+    pub pid_namespace: Option<BorrowedFd<'a>>,
+}
+
+/// Ordinary Rust may run after a fork only if no other thread can hold a lock at that moment.
+pub fn assert_single_threaded() -> Result<()> {
+    let threads = fs::read_dir("/proc/self/task").context("list threads")?.count();
+    ensure!(threads == 1, "refuse to fork: {threads} threads run in this process");
+    Ok(())
+}
+
+/// Forks a child that runs `main` and never returns from it; `main`'s result is its exit code.
+///
+/// With `pid_namespace` a short-lived helper joins that namespace and makes the child with `CLONE_PARENT`, so that this
+/// process, which never calls setns(2) itself, is the parent all the same (clone(2), pid_namespaces(7)).
+pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child> {
+    assert_single_threaded()?;
+    let Some(target) = placement.pid_namespace else {
+        return fork(placement.namespaces, placement.cgroup, main);
+    };
+    spawn_through(
+        move || {
+            nix::sched::setns(target, nix::sched::CloneFlags::CLONE_NEWPID)?;
+            Ok(())
+        },
+        placement.namespaces,
+        placement.cgroup,
+        main,
+    )
+}
+
+/// Forks a helper that runs `enter` (joins namespaces, cgroups) and then makes the real child with `CLONE_PARENT`.
+pub fn spawn_through(
+    enter: impl FnOnce() -> Result<()>,
+    namespaces: u64,
+    cgroup: Option<BorrowedFd>,
+    main: impl FnOnce() -> i32,
+) -> Result<Child> {
+    let (mut reader, writer) = std::io::pipe().context("make pipe")?;
+    let helper = fork(0, None, || {
+        let made = enter()
+            .and_then(|()| sys::clone3(namespaces | libc::CLONE_PARENT as u64, cgroup).context("clone3"));
+        match made {
+            Ok(Clone::Child) => main(),
+            Ok(Clone::Parent { pid, .. }) => tell(&writer, &format!("pid {pid}")),
+            Err(error) => tell(&writer, &format!("{error:#}")),
+        }
+    })?;
+    drop(writer);
+    // The real child holds a copy of the pipe until it execs, so the answer is one read, not a read to the end.
+    let mut answer = [0; 512];
+    let length =
+        if readable(reader.as_fd(), Duration::from_secs(10))? { reader.read(&mut answer)? } else { 0 };
+    if wait(&helper, Some(Duration::from_secs(2)))?.is_none() {
+        kill(helper.pidfd.as_fd())?;
+        wait(&helper, None)?;
+    }
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    match answer.strip_prefix("pid ").map(str::parse) {
+        // The child cannot have been reaped yet, since only we can do that: the number is still its own.
+        Some(Ok(pid)) => Ok(Child { pid, pidfd: sys::pidfd_open(pid).context("open pidfd")? }),
+        _ if answer.is_empty() => bail!("helper process died before it made the child"),
+        _ => bail!("{answer}"),
+    }
+}
+
+fn tell(mut pipe: &std::io::PipeWriter, answer: &str) -> i32 {
+    use std::io::Write;
+    // The parent sees an empty answer if this fails, and says so.
+    i32::from(pipe.write_all(answer.as_bytes()).is_err())
+}
+
+/// Forks without looking at the threads: for a process that has itself just been forked, where `/proc` may be another one.
+pub fn fork(flags: u64, cgroup: Option<BorrowedFd>, main: impl FnOnce() -> i32) -> Result<Child> {
+    match sys::clone3(flags, cgroup).context("clone3")? {
+        Clone::Parent { pid, pidfd } => Ok(Child { pid, pidfd }),
+        Clone::Child => sys::exit(main()),
+    }
+}
+
+/// Waits until the child has ended; `None` after `timeout`.
+pub fn wait(child: &Child, timeout: Option<Duration>) -> Result<Option<WaitStatus>> {
+    if let Some(timeout) = timeout
+        && !readable(child.pidfd.as_fd(), timeout)?
+    {
+        return Ok(None);
+    }
+    loop {
+        match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED) {
+            Ok(status) => return Ok(Some(status)),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error).context("wait for child"),
+        }
+    }
+}
+
+/// The exit code of a [`WaitStatus`] as shells and Kubernetes count it: 128 + n for signal n.
+pub fn exit_code(status: WaitStatus) -> (i32, Option<i32>) {
+    match status {
+        WaitStatus::Exited(_, code) => (code, None),
+        WaitStatus::Signaled(_, signal, _) => (128 + signal as i32, Some(signal as i32)),
+        // waitid is only ever asked for ended children here.
+        _ => (255, None),
+    }
+}
+
+/// SIGKILL; a process that has ended already is fine.
+pub fn kill(pidfd: BorrowedFd) -> Result<()> {
+    signal(pidfd, libc::SIGKILL)
+}
+
+/// Sends a signal; a process that has ended already is fine.
+pub fn signal(pidfd: BorrowedFd, number: i32) -> Result<()> {
+    match sys::pidfd_send_signal(pidfd, number) {
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(error) => Err(error).context("send signal"),
+    }
+}
+
+/// poll(2) for input (a pidfd is readable when the process has ended); false on time-out.
+pub fn readable(fd: BorrowedFd, timeout: Duration) -> Result<bool> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let millis = left.as_millis() + u128::from(!left.subsec_nanos().is_multiple_of(1_000_000));
+        let timeout = PollTimeout::try_from(millis.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX);
+        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
+            Ok(0) if Instant::now() >= deadline => return Ok(false),
+            Ok(0) | Err(nix::Error::EINTR) => {}
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error).context("poll"),
+        }
+    }
+}
+
+/// What identifies a process beyond its pid: start time in clock ticks since boot (field 22 of proc_pid_stat(5)) and the
+/// inode of its PID namespace.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Identity {
+    /// Pid in the host's PID namespace.
+    pub pid: i32,
+    /// Start time, clock ticks since boot.
+    pub start_time: u64,
+    /// Inode of `/proc/PID/ns/pid`.
+    pub pid_namespace: u64,
+}
+
+impl Identity {
+    /// Reads the identity of a process by its pid in `/proc`'s (the host's) numbering.
+    pub fn of(pid: i32) -> Result<Identity> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))
+            .with_context(|| format!("read stat of process {pid}"))?;
+        let pid_namespace = super::namespace::inode(&format!("/proc/{pid}/ns/pid"))?;
+        Ok(Identity { pid, start_time: start_time(&stat).context("parse stat")?, pid_namespace })
+    }
+
+    /// Opens a pidfd and makes sure that it is still the same process.
+    ///
+    /// # Errors
+    /// `process N has ended` when it is gone or the number belongs to another process now.
+    pub fn open(&self) -> Result<OwnedFd> {
+        let pidfd = sys::pidfd_open(self.pid).ok();
+        match (pidfd, Identity::of(self.pid)) {
+            (Some(pidfd), Ok(now)) if now == *self => Ok(pidfd),
+            _ => bail!("process {} has ended", self.pid),
+        }
+    }
+}
+
+/// Field 22 of a stat line; the second field may itself hold blanks and brackets.
+fn start_time(stat: &str) -> Option<u64> {
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// The pid in the host's numbering of the process behind a pidfd (`Pid:` in `/proc/self/fdinfo`, whose `/proc` is the
+/// host's even inside the pod's PID namespace).
+pub fn host_pid(pidfd: BorrowedFd) -> Result<i32> {
+    use std::os::fd::AsRawFd;
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
+        .context("read fdinfo of pidfd")?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).context("find Pid in fdinfo")?;
+    match pid.trim().parse() {
+        Ok(pid) if pid > 0 => Ok(pid),
+        _ => bail!("process has ended"),
+    }
+}
+
+/// All processes that `/proc` shows.
+pub fn all() -> Result<Vec<i32>> {
+    let entries = fs::read_dir("/proc").context("list /proc")?;
+    Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// The parent of a process, in `/proc`'s numbering; `None` when the process is gone.
+pub fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// This process's pid in the numbering of `/proc`.
+pub fn own_host_pid() -> Result<i32> {
+    let link = fs::read_link("/proc/self").context("read /proc/self")?;
+    link.to_str().and_then(|pid| pid.parse().ok()).context("parse /proc/self")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_time_is_found_behind_a_name_with_brackets_and_blanks() {
+        let stat = "42 (a) b (c)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2 3";
+        assert_eq!(start_time(stat), Some(987654));
+    }
+
+    #[test]
+    fn a_signal_counts_as_128_plus_its_number() {
+        use nix::sys::signal::Signal;
+        let pid = nix::unistd::Pid::from_raw(1);
+        assert_eq!(exit_code(WaitStatus::Signaled(pid, Signal::SIGKILL, false)), (137, Some(9)));
+        assert_eq!(exit_code(WaitStatus::Exited(pid, 3)), (3, None));
+    }
+
+    #[test]
+    fn the_identity_of_another_start_time_does_not_open() {
+        let mut me = Identity::of(std::process::id() as i32).unwrap();
+        assert!(me.open().is_ok());
+        me.start_time += 1;
+        assert!(me.open().unwrap_err().to_string().contains("has ended"));
+    }
+}

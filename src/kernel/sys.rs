@@ -1,0 +1,370 @@
+//! The one file with `unsafe`: system calls that nix does not wrap, each with a safe signature.
+//!
+//! Nothing here decides anything; every function is one system call, named after it. Descriptors come back owned and
+//! close-on-exec. After [`clone3`] ordinary Rust may run in the child because the caller has one thread only
+//! ([`super::process::assert_single_threaded`]).
+
+#![allow(unsafe_code)]
+
+use std::ffi::CStr;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::null;
+
+use nix::Result;
+use nix::errno::Errno;
+
+/// `CLONE_INTO_CGROUP`; libc's constant is a `c_int` and overflows to 0.
+pub const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// On which side of [`clone3`] we are.
+pub enum Clone {
+    /// In the new process.
+    Child,
+    /// In the old one.
+    Parent {
+        /// The child's pid as this process sees it.
+        pid: i32,
+        /// A handle that cannot be reused for another process.
+        pidfd: OwnedFd,
+    },
+}
+
+fn check(result: i64) -> Result<i64> {
+    if result < 0 { Err(Errno::last()) } else { Ok(result) }
+}
+
+/// Takes ownership of a descriptor that a system call has just returned.
+fn owned(result: i64) -> Result<OwnedFd> {
+    let fd = check(result)? as RawFd;
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows its number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// clone3(2) as a fork with flags: the child continues on a copy of this stack. `cgroup` (v2) makes it be born there.
+pub fn clone3(flags: u64, cgroup: Option<BorrowedFd>) -> Result<Clone> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: clone_args is plain data for which all zeroes is valid.
+    let mut args: libc::clone_args = unsafe { zeroed() };
+    args.flags = flags | libc::CLONE_PIDFD as u64;
+    args.pidfd = &raw mut pidfd as u64;
+    // With CLONE_PARENT the signal is that of the caller itself, and the kernel insists on 0 here.
+    args.exit_signal = if flags & libc::CLONE_PARENT as u64 != 0 { 0 } else { libc::SIGCHLD as u64 };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: without CLONE_VM the child gets a copy of the address space, and no stack is passed, so it returns here
+    // like a forked process; the caller is single-threaded, so no lock can be held by a thread that is gone.
+    let pid =
+        check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) })?;
+    if pid == 0 {
+        return Ok(Clone::Child);
+    }
+    // SAFETY: CLONE_PIDFD has stored a new descriptor that is ours.
+    Ok(Clone::Parent { pid: pid as i32, pidfd: unsafe { OwnedFd::from_raw_fd(pidfd) } })
+}
+
+/// pidfd_open(2).
+pub fn pidfd_open(pid: i32) -> Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })
+}
+
+/// pidfd_send_signal(2).
+pub fn pidfd_send_signal(pidfd: BorrowedFd, signal: i32) -> Result<()> {
+    // SAFETY: the siginfo pointer may be null.
+    check(unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), signal, null::<libc::siginfo_t>(), 0)
+    })?;
+    Ok(())
+}
+
+/// close_range(2) with `CLOSE_RANGE_CLOEXEC`: whatever is open from `first` on closes at the next execve.
+pub fn close_range_cloexec(first: u32) -> Result<()> {
+    // SAFETY: takes no pointers; descriptors stay open, only a flag changes.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) })?;
+    Ok(())
+}
+
+/// Sets every signal back to its default and unblocks all: Rust ignores SIGPIPE and that would survive execve.
+pub fn reset_signals() -> Result<()> {
+    // SAFETY: sigset_t and sigaction are plain data; SIG_DFL needs no handler; both pointers outlive the calls.
+    unsafe {
+        let mut action: libc::sigaction = zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in 1..=libc::SIGRTMAX() {
+            // SIGKILL, SIGSTOP and the two that glibc keeps for itself answer EINVAL: they are at their default.
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+        let mut set: libc::sigset_t = zeroed();
+        libc::sigemptyset(&mut set);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut()) as i64)?;
+    }
+    Ok(())
+}
+
+/// fsopen(2): a filesystem context for `kind`.
+pub fn fsopen(kind: &CStr) -> Result<OwnedFd> {
+    // SAFETY: `kind` is a valid C string.
+    owned(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), FSOPEN_CLOEXEC) })
+}
+
+const FSOPEN_CLOEXEC: u32 = 1;
+const FSMOUNT_CLOEXEC: u32 = 1;
+
+/// What [`fsconfig`] sets.
+pub enum FsConfig<'a> {
+    /// `FSCONFIG_SET_FLAG`.
+    Flag(&'a CStr),
+    /// `FSCONFIG_SET_STRING`.
+    String(&'a CStr, &'a CStr),
+    /// `FSCONFIG_CMD_CREATE`: make the superblock.
+    Create,
+}
+
+/// fsconfig(2).
+pub fn fsconfig(context: BorrowedFd, config: FsConfig) -> Result<()> {
+    let (command, key, value) = match config {
+        FsConfig::Flag(key) => (0, key.as_ptr(), null()),
+        FsConfig::String(key, value) => (1, key.as_ptr(), value.as_ptr()),
+        FsConfig::Create => (6, null(), null()),
+    };
+    // SAFETY: key and value are valid C strings or null where the command takes none.
+    check(unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, key, value, 0) })?;
+    Ok(())
+}
+
+/// fsmount(2): a detached mount of the configured filesystem, with `MOUNT_ATTR_*`.
+pub fn fsmount(context: BorrowedFd, attributes: u64) -> Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    owned(unsafe {
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, attributes as u32)
+    })
+}
+
+/// open_tree(2) with `OPEN_TREE_CLONE`: a detached copy of the mount at `path` (below `directory`), with its submounts
+/// when `recursive`. An empty path means `directory` itself.
+pub fn open_tree_clone(directory: BorrowedFd, path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    const OPEN_TREE_CLONE: u32 = 1;
+    let mut flags = OPEN_TREE_CLONE | libc::O_CLOEXEC as u32 | libc::AT_EMPTY_PATH as u32;
+    if recursive {
+        flags |= AT_RECURSIVE;
+    }
+    // SAFETY: `path` is a valid C string.
+    owned(unsafe { libc::syscall(libc::SYS_open_tree, directory.as_raw_fd(), path.as_ptr(), flags) })
+}
+
+const AT_RECURSIVE: u32 = 0x8000;
+
+/// move_mount(2): attaches the detached mount at exactly the place that `target` refers to.
+pub fn move_mount(mount: BorrowedFd, target: BorrowedFd) -> Result<()> {
+    const F_EMPTY_PATH: u32 = 0x4;
+    const T_EMPTY_PATH: u32 = 0x40;
+    // SAFETY: both paths are valid, empty C strings.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            target.as_raw_fd(),
+            c"".as_ptr(),
+            F_EMPTY_PATH | T_EMPTY_PATH,
+        )
+    })?;
+    Ok(())
+}
+
+/// What mount_setattr(2) changes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MountAttr {
+    /// `MOUNT_ATTR_*` to set.
+    pub set: u64,
+    /// `MOUNT_ATTR_*` to clear.
+    pub clear: u64,
+    /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE` or 0.
+    pub propagation: u64,
+    /// For idmapped mounts; not used.
+    pub userns_fd: u64,
+}
+
+/// mount_setattr(2) on the mount that `mount` refers to.
+pub fn mount_setattr(mount: BorrowedFd, recursive: bool, attr: &MountAttr) -> Result<()> {
+    let flags = libc::AT_EMPTY_PATH as u32 | if recursive { AT_RECURSIVE } else { 0 };
+    // SAFETY: the path is a valid empty C string, and `attr` has the layout of struct mount_attr.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            attr as *const MountAttr,
+            size_of::<MountAttr>(),
+        )
+    })?;
+    Ok(())
+}
+
+/// netdevice(7): sets `IFF_UP` on the interface, through any socket of its network namespace.
+pub fn interface_up(socket: BorrowedFd, name: &CStr) -> Result<()> {
+    // SAFETY: ifreq is plain data for which all zeroes is valid.
+    let mut request: libc::ifreq = unsafe { zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.to_bytes().iter().take(libc::IFNAMSIZ - 1)) {
+        *to = *from as libc::c_char;
+    }
+    // SAFETY: both ioctls read and write one ifreq, which lives for the calls; the flags member of the union is the one
+    // that SIOCGIFFLAGS fills.
+    unsafe {
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) as i64)?;
+        request.ifr_ifru.ifru_flags |= libc::IFF_UP as libc::c_short;
+        check(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw mut request) as i64)?;
+    }
+    Ok(())
+}
+
+/// fcntl_locking(2): an all-zero lock description covers the whole file; `kind` is `F_WRLCK` or `F_UNLCK`.
+pub fn whole_file_lock(kind: i32) -> libc::flock {
+    // SAFETY: flock is plain data for which all zeroes is valid (whole file, pid 0 as OFD locks demand).
+    let mut lock: libc::flock = unsafe { zeroed() };
+    lock.l_type = kind as libc::c_short;
+    lock
+}
+
+/// A descriptor that was passed to this process by number (fds 0–2, or one named on the command line).
+pub fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers adopt a number once, and only numbers that another process passed to this one on purpose.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// _exit(2): no exit handlers, no flushing of buffers that a forked child shares with its parent.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: takes no pointers and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// prctl(2) `PR_CAPBSET_DROP`, by number, so that capabilities newer than our libraries are dropped too.
+pub fn drop_bounding(capability: u32) -> Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } as i64)?;
+    Ok(())
+}
+
+/// tty_ioctl(4) `TIOCSCTTY`: makes the terminal the controlling one of this session.
+pub fn set_controlling_terminal(terminal: BorrowedFd) -> Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) } as i64)?;
+    Ok(())
+}
+
+/// close_range(2): closes every descriptor from 3 on that is not in `keep`.
+pub fn close_all_but(keep: &[RawFd]) -> Result<()> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| *fd as u32).filter(|fd| *fd > 2).collect();
+    keep.sort_unstable();
+    let mut first = 3;
+    for fd in keep.into_iter().chain([u32::MAX]) {
+        if fd > first {
+            // SAFETY: takes no pointers. The caller owns no descriptor outside `keep`: it has just been forked and uses
+            // nothing of what its parent had open.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, fd - 1, 0) })?;
+        }
+        first = fd.saturating_add(1);
+    }
+    Ok(())
+}
+
+// bpf(2), as far as a device filter of cgroup v2 needs it.
+
+const BPF_PROG_LOAD: i32 = 5;
+const BPF_PROG_ATTACH: i32 = 8;
+const BPF_PROG_DETACH: i32 = 9;
+const BPF_PROG_GET_FD_BY_ID: i32 = 13;
+const BPF_PROG_QUERY: i32 = 16;
+const BPF_PROG_TYPE_CGROUP_DEVICE: u32 = 15;
+const BPF_CGROUP_DEVICE: u32 = 6;
+/// Every program from here up to the root must agree; those of cgroups below cannot override this one.
+const BPF_F_ALLOW_MULTI: u32 = 2;
+
+#[repr(C)]
+struct Load {
+    kind: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+}
+
+#[repr(C)]
+struct Attach {
+    target: u32,
+    program: u32,
+    kind: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct Query {
+    target: u32,
+    kind: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    padding: u32,
+}
+
+fn bpf<T>(command: i32, attributes: &mut T) -> Result<i64> {
+    // SAFETY: every caller passes the prefix of union bpf_attr that its command reads (the kernel takes the rest as zero),
+    // and the pointers in it are valid for the call.
+    check(unsafe { libc::syscall(libc::SYS_bpf, command, attributes as *mut T, size_of::<T>()) })
+}
+
+/// `BPF_PROG_LOAD` of a cgroup device program.
+pub fn load_device_program(instructions: &[u64]) -> Result<OwnedFd> {
+    let license = c"Apache-2.0";
+    let mut load = Load {
+        kind: BPF_PROG_TYPE_CGROUP_DEVICE,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+    };
+    owned(bpf(BPF_PROG_LOAD, &mut load)?)
+}
+
+/// `BPF_PROG_ATTACH` to the v2 cgroup, in addition to what is attached already.
+pub fn attach_device_program(cgroup: BorrowedFd, program: BorrowedFd) -> Result<()> {
+    bpf(BPF_PROG_ATTACH, &mut attachment(cgroup, program, BPF_F_ALLOW_MULTI))?;
+    Ok(())
+}
+
+/// `BPF_PROG_DETACH`.
+pub fn detach_device_program(cgroup: BorrowedFd, program: BorrowedFd) -> Result<()> {
+    bpf(BPF_PROG_DETACH, &mut attachment(cgroup, program, 0))?;
+    Ok(())
+}
+
+fn attachment(cgroup: BorrowedFd, program: BorrowedFd, flags: u32) -> Attach {
+    let (target, program) = (cgroup.as_raw_fd() as u32, program.as_raw_fd() as u32);
+    Attach { target, program, kind: BPF_CGROUP_DEVICE, flags }
+}
+
+/// `BPF_PROG_QUERY`: ids of the device programs attached to this very cgroup (the kernel allows 64).
+pub fn device_programs(cgroup: BorrowedFd) -> Result<Vec<u32>> {
+    let mut ids = [0u32; 64];
+    let mut query = Query {
+        target: cgroup.as_raw_fd() as u32,
+        kind: BPF_CGROUP_DEVICE,
+        query_flags: 0,
+        attach_flags: 0,
+        ids: ids.as_mut_ptr() as u64,
+        count: ids.len() as u32,
+        padding: 0,
+    };
+    bpf(BPF_PROG_QUERY, &mut query)?;
+    Ok(ids[..query.count as usize].to_vec())
+}
+
+/// `BPF_PROG_GET_FD_BY_ID`.
+pub fn program_by_id(id: u32) -> Result<OwnedFd> {
+    let mut attributes = [id, 0, 0];
+    owned(bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes)?)
+}

@@ -1,0 +1,9 @@
+//! Tests of the lifecycle on the virtual machine of [`super::sim`].
+
+mod more_scenarios;
+mod random;
+mod restarts;
+mod scenarios;
+mod starts;
+mod states;
+mod stops;

@@ -1,0 +1,141 @@
+//! The Pod manifest: text in, a typed [`Pod`] or every problem with its place out. Nothing here touches the system.
+//!
+//! [`node`] reads YAML and JSON into a tree that knows lines and columns; [`schema`] is the Pod type as data and [`check`]
+//! holds the tree against it; [`read`] turns the tree into a [`Pod`] with the rules that need more than one field;
+//! [`defaults`] makes the object that `inspect` shows.
+
+use serde_json::Value as Json;
+
+pub mod check;
+pub mod container;
+pub mod defaults;
+pub mod expand;
+pub mod handler;
+pub mod names;
+pub mod node;
+pub mod pod;
+pub mod problem;
+pub mod quantity;
+pub mod read;
+pub mod resources;
+pub mod schema;
+
+pub use pod::{
+    Container, ContainerPort, ContainerSecurity, Handler, HostPathType, MessagePolicy, Pod, PodSecurity,
+    Propagation, Spanned, Volume, VolumeMount, VolumeSource,
+};
+pub use problem::Problem;
+pub use resources::{Amounts, Resources};
+
+use node::Node;
+
+/// A manifest that can be run.
+#[derive(Debug, Clone)]
+pub struct Manifest {
+    /// The pod.
+    pub pod: Pod,
+    /// The same as a Kubernetes object, with the API server's defaults, for `inspect`.
+    pub object: Json,
+    /// What was accepted although it has no effect here, in the order of the text.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a manifest: one Pod, as YAML or JSON. The error has every problem in the order of the text, then the warnings.
+pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
+    let documents = node::parse(text).map_err(|problem| vec![problem])?;
+    let mut problems = Vec::new();
+    let Some(document) = the_pod(&documents, &mut problems) else { return Err(tidy(problems)) };
+    problems.extend(check::check(document, &schema::POD));
+    let pod = read::pod(document, &mut problems);
+    let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
+    if errors.is_empty() {
+        return Ok(Manifest { pod, object: defaults::apply(document.json()), warnings: tidy(warnings) });
+    }
+    Err([tidy(errors), tidy(warnings)].concat())
+}
+
+/// In the order of the text, each once, and not more than anybody reads.
+fn tidy(mut problems: Vec<Problem>) -> Vec<Problem> {
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.dedup();
+    problems.truncate(check::MOST);
+    problems
+}
+
+/// The one Pod among the documents; the others are problems.
+fn the_pod<'a>(documents: &'a [Node], problems: &mut Vec<Problem>) -> Option<&'a Node> {
+    let mut pod = None;
+    for document in documents {
+        let kind = document.get("kind").and_then(Node::text);
+        match kind {
+            Some("Pod") | None if pod.is_none() => {
+                pod = Some(document);
+                check_version(document, problems);
+            }
+            Some("Pod") | None => {
+                problems.push(document.error("a second Pod: one manifest describes one pod"))
+            }
+            Some(kind) => {
+                let place = document.get("kind").unwrap_or(document);
+                problems.push(place.error(wrong_kind(kind)));
+            }
+        }
+    }
+    if documents.is_empty() {
+        problems.push(Problem::error(
+            1,
+            1,
+            "the manifest is empty: expected a Pod (apiVersion: v1, kind: Pod)",
+        ));
+    }
+    pod
+}
+
+fn check_version(document: &Node, problems: &mut Vec<Problem>) {
+    if let Some(version) = document.get("apiVersion")
+        && let Some(text) = version.text()
+        && text != "v1"
+    {
+        problems.push(
+            version.error(format!("apiVersion: {} is not v1, the version of Pod", problem::quoted(text))),
+        );
+    }
+}
+
+fn wrong_kind(kind: &str) -> String {
+    let kind_shown = problem::quoted(kind);
+    match kind {
+        "ConfigMap" | "Secret" => format!(
+            "kind: {kind} is not supported yet: fill an emptyDir from an init container, or use hostPath"
+        ),
+        "List" | "PodList" => format!("kind: {kind} is not supported: one manifest describes one pod"),
+        "Deployment"
+        | "ReplicaSet"
+        | "StatefulSet"
+        | "DaemonSet"
+        | "Job"
+        | "CronJob"
+        | "ReplicationController"
+        | "PodTemplate" => {
+            format!("kind: {kind} is not supported: it makes pods on a cluster; run its template as a Pod")
+        }
+        _ if kind.eq_ignore_ascii_case("pod") => {
+            format!("kind: {kind_shown} is not a kind; did you mean \"Pod\"?")
+        }
+        _ => format!("kind: {kind_shown} is not supported: barepod runs a Pod"),
+    }
+}
+
+impl Manifest {
+    /// Gives the pod another name (`run --name`). The host name follows unless the manifest sets it.
+    pub fn rename(&mut self, name: &str) {
+        self.pod.name = name.to_owned();
+        self.object["metadata"]["name"] = name.into();
+        if self.object["spec"]["hostname"].as_str().is_none_or(str::is_empty) {
+            self.pod.hostname = read::default_hostname(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,425 @@
+//! YAML (and so JSON) text as a small tree that knows where everything stands.
+//!
+//! Scalars are read as `kubectl` reads them: YAML 1.1 words such as `yes` are booleans, `0777` is octal. Everything is
+//! bounded, because a manifest may come from anywhere: size, depth, and what aliases multiply.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use serde_json::{Map, Value as Json};
+
+use super::problem::{Problem, quoted};
+
+/// Longest document, in bytes.
+pub const LONGEST: usize = 1 << 20;
+/// Deepest nesting. The deepest honest field of a Pod lies at 16.
+const DEEPEST: usize = 64;
+/// What all nodes together may weigh, aliases counted as what they stand for.
+const BUDGET: usize = 16 << 20;
+/// Weight of a node without its text.
+const NODE: usize = 64;
+
+/// A value and where it begins.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// What it is.
+    pub value: Value,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+}
+
+/// What a [`Node`] is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`, `~` or nothing at all.
+    Null,
+    /// A boolean, and how it was written.
+    Bool(bool, String),
+    /// A number: its value if that is an integer, and how it was written.
+    Number(Option<i64>, String),
+    /// Text.
+    String(String),
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in order, without duplicate keys.
+    Map(Vec<Entry>),
+}
+
+/// One entry of a mapping; the place is the key's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Line of the key.
+    pub line: usize,
+    /// Column of the key.
+    pub column: usize,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The value of a field; `None` if it is absent or null, which is the same to Kubernetes.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
+            .filter(|node| node.value != Value::Null)
+    }
+
+    /// The items of a list; none if it is something else.
+    pub fn items(&self) -> &[Node] {
+        if let Value::List(items) = &self.value { items } else { &[] }
+    }
+
+    /// The entries of a mapping; none if it is something else.
+    pub fn entries(&self) -> &[Entry] {
+        if let Value::Map(entries) = &self.value { entries } else { &[] }
+    }
+
+    /// Text, if it is text.
+    pub fn text(&self) -> Option<&str> {
+        if let Value::String(text) = &self.value { Some(text) } else { None }
+    }
+
+    /// The integer, if it is one.
+    pub fn integer(&self) -> Option<i64> {
+        if let Value::Number(integer, _) = self.value { integer } else { None }
+    }
+
+    /// The boolean, if it is one.
+    pub fn boolean(&self) -> Option<bool> {
+        if let Value::Bool(value, _) = self.value { Some(value) } else { None }
+    }
+
+    /// A scalar as it was written; `None` for lists, mappings and null.
+    pub fn written(&self) -> Option<&str> {
+        match &self.value {
+            Value::Bool(_, text) | Value::Number(_, text) | Value::String(text) => Some(text),
+            Value::Null | Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// An error at this place.
+    pub fn error(&self, message: impl Into<String>) -> Problem {
+        Problem::error(self.line, self.column, message)
+    }
+
+    /// The same as JSON; fields that are null are left out.
+    pub fn json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value, _) => Json::Bool(*value),
+            Value::Number(Some(integer), _) => Json::from(*integer),
+            Value::Number(None, text) => text.parse::<f64>().map_or(Json::String(text.clone()), Json::from),
+            Value::String(text) => Json::String(text.clone()),
+            Value::List(items) => items.iter().map(Node::json).collect(),
+            Value::Map(entries) => {
+                let set = entries.iter().filter(|entry| entry.value.value != Value::Null);
+                Json::Object(set.map(|entry| (entry.key.clone(), entry.value.json())).collect::<Map<_, _>>())
+            }
+        }
+    }
+
+    /// What a person calls this kind of value.
+    pub fn kind(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".to_owned(),
+            Value::Bool(_, text) => format!("the boolean {text}"),
+            Value::Number(_, text) => format!("the number {text}"),
+            Value::String(text) => format!("the string {}", quoted(text)),
+            Value::List(_) => "a list".to_owned(),
+            Value::Map(_) => "an object".to_owned(),
+        }
+    }
+}
+
+/// Reads a stream of documents; empty ones are left out. The first thing wrong ends it.
+pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.len() > LONGEST {
+        return Err(Problem::error(1, 1, format!("larger than {} KiB", LONGEST >> 10)));
+    }
+    refuse_bad_characters(text)?;
+    let mut builder =
+        Builder { frames: Vec::new(), anchors: HashMap::new(), budget: BUDGET, documents: Vec::new() };
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| at(*error.marker(), error.info()))?;
+        builder.take(event, span.start)?;
+    }
+    Ok(builder.documents)
+}
+
+fn at(place: Marker, message: impl Into<String>) -> Problem {
+    Problem::error(place.line(), place.col() + 1, message)
+}
+
+/// What YAML does not allow, and what bytes that are not UTF-8 were turned into. The parser would take a NUL for the end.
+fn refuse_bad_characters(text: &str) -> Result<(), Problem> {
+    let (mut line, mut column, mut last) = (1, 1, ' ');
+    for c in text.chars() {
+        let message = match c {
+            '\u{fffd}' => "not UTF-8".to_owned(),
+            '\t' | '\n' | '\r' => String::new(),
+            c if c.is_control() => format!("control character U+{:04X}", u32::from(c)),
+            _ => String::new(),
+        };
+        if !message.is_empty() {
+            return Err(Problem::error(line, column, message));
+        }
+        (line, column) = match c {
+            '\n' if last == '\r' => (line, 1),
+            '\n' | '\r' => (line + 1, 1),
+            _ => (line, column + 1),
+        };
+        last = c;
+    }
+    Ok(())
+}
+
+/// A list or mapping that has begun.
+struct Frame {
+    place: Marker,
+    anchor: usize,
+    weight: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, seen: HashSet<String>, key: Option<(String, Marker)>, merged: Vec<Entry> },
+}
+
+struct Builder {
+    frames: Vec<Frame>,
+    /// Finished anchored nodes and their weight.
+    anchors: HashMap<usize, (Node, usize)>,
+    budget: usize,
+    documents: Vec<Node>,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event, place: Marker) -> Result<(), Problem> {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let value = scalar(&text, style, tag.as_deref()).map_err(|message| at(place, message))?;
+                self.finish(value, place, anchor, NODE + text.len())
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(place, anchor, tag.as_deref(), "seq", Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                let content =
+                    Content::Map { entries: vec![], seen: HashSet::new(), key: None, merged: vec![] };
+                self.open(place, anchor, tag.as_deref(), "map", content)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(place),
+            Event::Alias(anchor) => {
+                let Some((node, weight)) = self.anchors.get(&anchor).cloned() else {
+                    return Err(at(place, "an alias inside of what it stands for"));
+                };
+                self.spend(weight, place)?;
+                self.add(node, place, weight)
+            }
+            Event::DocumentStart(_) => {
+                self.anchors.clear();
+                Ok(())
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn spend(&mut self, weight: usize, place: Marker) -> Result<(), Problem> {
+        self.budget = self.budget.checked_sub(weight).ok_or_else(|| {
+            at(place, "too much: anchors and aliases (or far too many values) make this manifest larger than any Pod is")
+        })?;
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        place: Marker,
+        anchor: usize,
+        tag: Option<&Tag>,
+        kind: &str,
+        content: Content,
+    ) -> Result<(), Problem> {
+        if let Some(tag) = tag
+            && !(tag.is_yaml_core_schema() && tag.suffix == kind)
+        {
+            return Err(at(place, format!("tag {} is not supported", quoted(&tag.to_string()))));
+        }
+        if self.frames.len() == DEEPEST {
+            return Err(at(place, format!("nested deeper than {DEEPEST} levels")));
+        }
+        self.frames.push(Frame { place, anchor, weight: 0, content });
+        Ok(())
+    }
+
+    fn close(&mut self, place: Marker) -> Result<(), Problem> {
+        let Some(Frame { place, anchor, weight, content }) = self.frames.pop() else {
+            return Err(at(place, "an end without a beginning"));
+        };
+        let value = match content {
+            Content::List(items) => Value::List(items),
+            Content::Map { mut entries, seen, merged, .. } => {
+                // `<<: *anchor`: what is written here wins, then the first of the merged mappings.
+                let mut seen = seen;
+                entries.extend(merged.into_iter().filter(|entry| seen.insert(entry.key.clone())));
+                Value::Map(entries)
+            }
+        };
+        self.finish_weighed(value, place, anchor, NODE, weight)
+    }
+
+    fn finish(&mut self, value: Value, place: Marker, anchor: usize, own: usize) -> Result<(), Problem> {
+        self.finish_weighed(value, place, anchor, own, 0)
+    }
+
+    /// A node is complete: pays for it, remembers it if it has an anchor, and adds it to what it stands in.
+    fn finish_weighed(
+        &mut self,
+        value: Value,
+        place: Marker,
+        anchor: usize,
+        own: usize,
+        below: usize,
+    ) -> Result<(), Problem> {
+        self.spend(own, place)?;
+        let weight = own + below;
+        let node = Node { value, line: place.line(), column: place.col() + 1 };
+        if anchor > 0 {
+            self.spend(weight, place)?; // the copy that is kept for aliases
+            self.anchors.insert(anchor, (node.clone(), weight));
+        }
+        self.add(node, place, weight)
+    }
+
+    fn add(&mut self, mut node: Node, place: Marker, weight: usize) -> Result<(), Problem> {
+        let Some(frame) = self.frames.last_mut() else {
+            if node.value != Value::Null {
+                self.documents.push(node);
+            }
+            return Ok(());
+        };
+        frame.weight += weight;
+        match &mut frame.content {
+            Content::List(items) => items.push(node),
+            Content::Map { entries, seen, key, merged } => match key.take() {
+                None => {
+                    // As in JSON, a key is text; `1:` and `true:` are taken as written.
+                    let Some(text) = node.written() else {
+                        return Err(at(place, format!("a key is {}, not a name", node.kind())));
+                    };
+                    if text != "<<" && !seen.insert(text.to_owned()) {
+                        return Err(at(place, format!("duplicate key {}", quoted(text))));
+                    }
+                    *key = Some((text.to_owned(), place));
+                }
+                Some((name, _)) if name == "<<" => merge(node, place, merged)?,
+                Some((key, key_place)) => {
+                    let (line, column) = (key_place.line(), key_place.col() + 1);
+                    if node.value == Value::Null {
+                        (node.line, node.column) = (line, column); // nothing stands nowhere: point at its key
+                    }
+                    entries.push(Entry { key, line, column, value: node });
+                }
+            },
+        }
+        Ok(())
+    }
+}
+
+/// The value of a `<<` key: a mapping, or a list of them.
+fn merge(node: Node, place: Marker, merged: &mut Vec<Entry>) -> Result<(), Problem> {
+    match node.value {
+        Value::Map(entries) => merged.extend(entries),
+        Value::List(items) if items.iter().all(|item| matches!(item.value, Value::Map(_))) => {
+            merged.extend(items.iter().flat_map(|item| item.entries().to_vec()));
+        }
+        _ => return Err(at(place, "the value of a merge key << is a mapping or a list of mappings")),
+    }
+    Ok(())
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
+    // An escape in quotes can make one; no path, argument or variable of a process can hold it.
+    if text.contains('\0') {
+        return Err("a NUL character".to_owned());
+    }
+    let string = || Value::String(text.to_owned());
+    let resolved = || if style == ScalarStyle::Plain { resolve(text) } else { string() };
+    let Some(tag) = tag else { return Ok(resolved()) };
+    let value = match tag.suffix.as_str() {
+        _ if !tag.is_yaml_core_schema() => None,
+        "str" => Some(string()),
+        "null" => Some(resolve(text)).filter(|value| *value == Value::Null),
+        "bool" => Some(resolve(text)).filter(|value| matches!(value, Value::Bool(..))),
+        "int" => Some(resolve(text)).filter(|value| matches!(value, Value::Number(Some(_), _))),
+        "float" => Some(resolve(text)).filter(|value| matches!(value, Value::Number(..))),
+        _ => None,
+    };
+    value.ok_or_else(|| format!("tag {} is not supported here", quoted(&tag.to_string())))
+}
+
+/// What a plain scalar is, by the rules of the YAML library that Kubernetes uses.
+fn resolve(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Value::Bool(true, text.to_owned());
+        }
+        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Value::Bool(false, text.to_owned());
+        }
+        _ => {}
+    }
+    match integer(text) {
+        Some(integer) => Value::Number(Some(integer), text.to_owned()),
+        None if is_float(text) => Value::Number(None, text.to_owned()),
+        None => Value::String(text.to_owned()),
+    }
+}
+
+/// `1_000`, `-5`, `0x1F`, `0b101`, `0o17` and the old octal `017`.
+fn integer(text: &str) -> Option<i64> {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
+        return None;
+    }
+    let digits: String = text.trim_start_matches(['-', '+']).chars().filter(|c| *c != '_').collect();
+    let sign = if text.starts_with('-') { "-" } else { "" };
+    if text.len() - text.trim_start_matches(['-', '+']).len() > 1 || digits.starts_with(['-', '+']) {
+        return None;
+    }
+    let (radix, digits) = match digits.as_bytes() {
+        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
+        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
+        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
+        [b'0', _, ..] => (8, &digits[1..]),
+        _ => (10, digits.as_str()),
+    };
+    if digits.starts_with(['-', '+']) {
+        return None;
+    }
+    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
+fn is_float(text: &str) -> bool {
+    let plain = text.trim_start_matches(['-', '+']);
+    if text.len() - plain.len() > 1 {
+        return false;
+    }
+    if [".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"].contains(&plain) {
+        return true;
+    }
+    let number = plain.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    number && plain.chars().any(|c| c.is_ascii_digit()) && plain.parse::<f64>().is_ok()
+}
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -1,0 +1,193 @@
+use super::*;
+
+fn one(text: &str) -> Node {
+    parse(text).unwrap().remove(0)
+}
+
+fn fails(text: &str) -> (usize, usize, String) {
+    let problem = parse(text).unwrap_err();
+    (problem.line, problem.column, problem.message)
+}
+
+fn value(text: &str) -> Json {
+    one(&format!("v: {text}")).json()["v"].take()
+}
+
+#[test]
+fn every_value_knows_its_line_and_column() {
+    let node = one("a:\n  - b: x\n    c: [1, {d: 2}]\n");
+    let a = node.get("a").unwrap();
+    let item = &a.items()[0];
+    assert_eq!((item.line, item.column), (2, 5));
+    let c = &item.entries()[1];
+    assert_eq!((c.line, c.column, c.value.line, c.value.column), (3, 5, 3, 8));
+    let d = c.value.items()[1].get("d").unwrap();
+    assert_eq!((d.line, d.column), (3, 16));
+}
+
+#[test]
+fn scalars_are_read_as_kubectl_reads_them() {
+    use serde_json::json;
+    for (text, expected) in [
+        ("yes", json!(true)),
+        ("off", json!(false)),
+        ("True", json!(true)),
+        ("0777", json!(511)),
+        ("0x1F", json!(31)),
+        ("0b101", json!(5)),
+        ("0o17", json!(15)),
+        ("1_000", json!(1000)),
+        ("-5", json!(-5)),
+        ("1.5", json!(1.5)),
+        ("1e3", json!(1000.0)),
+        ("1:30", json!("1:30")),
+        ("2026-11-21", json!("2026-11-21")),
+        ("'yes'", json!("yes")),
+        ("\"1\"", json!("1")),
+        ("!!str 1", json!("1")),
+        ("!!int 1", json!(1)),
+        ("1.2.3", json!("1.2.3")),
+        ("1Gi", json!("1Gi")),
+        ("-", json!(["x"])),
+        ("--5", json!("--5")),
+        ("+-5", json!("+-5")),
+        (".", json!(".")),
+        ("|\n  a\n  b\n", json!("a\nb\n")),
+    ] {
+        if text != "-" {
+            assert_eq!(value(text), expected, "{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_and_null_are_absent() {
+    let node = one("a:\nb: null\nc: ~\nd: x");
+    assert!(node.get("a").is_none() && node.get("b").is_none() && node.get("c").is_none());
+    assert_eq!(node.json().to_string(), r#"{"d":"x"}"#);
+    assert_eq!((node.entries()[0].value.line, node.entries()[0].value.column), (1, 1));
+}
+
+#[test]
+fn json_is_read_too_tabs_and_all() {
+    let text = "{\n\t\"kind\": \"Pod\",\n\t\"list\":[1,2.5,true,null,\"\\u00e9\\n\\/\"],\n\t\"empty\":{},\"e\":[]\n}\n";
+    let read = one(text).json();
+    assert_eq!(read.to_string(), r#"{"kind":"Pod","list":[1,2.5,true,null,"é\n/"],"empty":{},"e":[]}"#);
+    let compact = r#"{"a":{"b":[{"c":"d"},{"e":"f:g"}]},"h":"{}"}"#;
+    assert_eq!(one(compact).json().to_string(), compact);
+}
+
+#[test]
+fn what_serde_json_prints_is_read_back() {
+    let value = serde_json::json!({"a": [{"b": "x: y # z"}, {"c": ["", " ", "\t", "é", "\u{1F600}"]}], "d": {"e": -1}, "f": "*no", "g": "&no"});
+    for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
+        assert_eq!(one(&text).json(), value, "{text}");
+    }
+}
+
+#[test]
+fn several_documents_are_several_nodes_and_empty_ones_are_none() {
+    assert_eq!(parse("---\na: 1\n---\n---\n# only a comment\n---\nb: 2\n...\n").unwrap().len(), 2);
+    assert!(parse("").unwrap().is_empty());
+    assert!(parse("# nothing\n").unwrap().is_empty());
+}
+
+#[test]
+fn duplicate_keys_are_refused_where_the_second_stands() {
+    assert_eq!(fails("a: 1\nb: 2\na: 3\n"), (3, 1, "duplicate key \"a\"".to_owned()));
+    assert_eq!(fails("{\"x\": {\"a\": 1, \"a\": 2}}").1, 16);
+}
+
+#[test]
+fn anchors_aliases_and_merge_keys_work() {
+    let node = one("base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\nagain: *b\nboth:\n  <<: [{z: 1}, *b]\n");
+    assert_eq!(node.get("use").unwrap().json().to_string(), r#"{"y":3,"x":1}"#);
+    assert_eq!(node.get("again").unwrap().json().to_string(), r#"{"x":1,"y":2}"#);
+    assert_eq!(node.get("both").unwrap().json().to_string(), r#"{"z":1,"x":1,"y":2}"#);
+    assert!(fails("a:\n  <<: 5\n").2.contains("merge key"));
+}
+
+#[test]
+fn an_alias_bomb_is_refused() {
+    let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let aliases = vec![format!("*a{}", level - 1); 9].join(", ");
+        bomb.push_str(&format!("a{level}: &a{level} [{aliases}]\n"));
+    }
+    assert!(fails(&bomb).2.contains("too much"));
+    let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(500_000), vec!["*a"; 1000].join(","));
+    assert!(fails(&long).2.contains("too much"));
+}
+
+#[test]
+fn an_alias_inside_of_its_anchor_is_refused() {
+    assert!(fails("a: &a [*a]\n").2.contains("alias"));
+    assert!(!fails("a: *nowhere\n").2.is_empty());
+    assert!(!fails("a: &a x\n---\nb: *a\n").2.is_empty(), "anchors end with their document");
+}
+
+#[test]
+fn deep_nesting_is_refused_in_every_style() {
+    assert!(
+        fails(&"[".repeat(100_000)).2.contains("nested") || fails(&"[".repeat(100_000)).2.contains("limit")
+    );
+    assert!(fails(&format!("{}1{}", "[".repeat(65), "]".repeat(65))).2.contains("nested deeper"));
+    assert!(fails(&format!("a: {}", "{a: ".repeat(70))).2.contains("nested deeper"));
+    let block: String = (0..80).map(|depth| format!("{:1$}a:\n", "", depth)).collect();
+    assert!(fails(&block).2.contains("nested deeper"));
+    assert!(fails(&"- ".repeat(1000)).2.contains("nested deeper"));
+    assert!(parse(&format!("{}1{}", "[".repeat(60), "]".repeat(60))).is_ok());
+}
+
+#[test]
+fn too_long_a_document_is_refused() {
+    assert!(fails(&"#".repeat(LONGEST + 1)).2.contains("1024 KiB"));
+}
+
+#[test]
+fn characters_that_are_no_text_are_refused_where_they_stand() {
+    assert_eq!(fails("a: b\nc: \u{fffd}"), (2, 4, "not UTF-8".to_owned()));
+    assert_eq!(fails("a: b\r\nc: x\0y"), (2, 5, "control character U+0000".to_owned()));
+    assert_eq!(fails("\u{1b}[2J").2, "control character U+001B");
+}
+
+#[test]
+fn broken_yaml_names_the_place() {
+    for text in [
+        "a: [1, 2",
+        "a: 'x",
+        "a:\n\tb: 1\n",
+        "a: b: c",
+        "- a\nb: c",
+        "{a: 1",
+        "a: @x",
+        "%YAML 9",
+        "? [a]\n: b",
+        "a: |x\n",
+    ] {
+        let (line, column, message) = fails(text);
+        assert!(line >= 1 && column >= 1 && !message.is_empty(), "{text:?}: {line}:{column}: {message}");
+    }
+}
+
+#[test]
+fn foreign_tags_are_refused() {
+    for text in [
+        "a: !mine x",
+        "a: !!binary aGk=",
+        "a: !!python/object x",
+        "a: !x {b: 1}",
+        "a: !!set {b: }",
+        "a: !!int x",
+    ] {
+        assert!(fails(text).2.contains("tag"), "{text}");
+    }
+}
+
+#[test]
+fn a_million_keys_do_not_take_long() {
+    let text: String = (0..90_000).map(|n| format!("k{n}: 1\n")).collect();
+    let started = std::time::Instant::now();
+    assert!(parse(&text).is_ok() || text.len() > LONGEST);
+    assert!(started.elapsed().as_secs() < 20);
+}

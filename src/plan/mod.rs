@@ -1,0 +1,14 @@
+//! The plan of a container: from its OCI runtime spec to the ordered list of kernel steps that make it. Pure data; the
+//! container's child process performs exactly this list ([`crate::container::child`]).
+//!
+//! [`step`] has the vocabulary, [`mount`] reads mount options, [`container`] puts the list in order, [`refuse`] names what
+//! is not done.
+
+pub mod container;
+pub mod mount;
+pub mod refuse;
+pub mod sandbox;
+pub mod step;
+
+pub use container::{Plan, Rootfs, plan, process_steps};
+pub use step::Step;

@@ -1,0 +1,49 @@
+//! Fields of the OCI runtime spec that are not done yet are refused by name: a container without them would not be the
+//! container that was asked for.
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+
+/// Fails on the first field that would be ignored.
+pub fn refuse(spec: &Spec) -> Result<()> {
+    let process = spec.process().as_ref().context("process is missing")?;
+    let linux = spec.linux().as_ref().context("linux is missing")?;
+    ensure!(spec.root().is_some(), "root is missing");
+    ensure!(process.args().as_ref().is_some_and(|args| !args.is_empty()), "process.args is empty");
+    ensure!(process.cwd().is_absolute(), "process.cwd is not absolute");
+    let refused = [
+        ("hooks", spec.hooks().is_some()),
+        ("windows", spec.windows().is_some()),
+        ("solaris", spec.solaris().is_some()),
+        ("vm", spec.vm().is_some()),
+        ("zos", spec.zos().is_some()),
+        ("process.terminal", process.terminal() == Some(true)),
+        ("process.apparmorProfile", given(process.apparmor_profile())),
+        ("process.selinuxLabel", given(process.selinux_label())),
+        ("process.ioPriority", process.io_priority().is_some()),
+        ("process.scheduler", process.scheduler().is_some()),
+        ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
+        ("linux.seccomp", linux.seccomp().is_some()),
+        ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
+        ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
+        ("linux.mountLabel", given(linux.mount_label())),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
+        ("linux.personality", linux.personality().is_some()),
+        ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
+    ];
+    if let Some((field, _)) = refused.iter().find(|(_, present)| *present) {
+        bail!("{field} is not supported yet");
+    }
+    for namespace in linux.namespaces().iter().flatten() {
+        if matches!(namespace.typ(), LinuxNamespaceType::User | LinuxNamespaceType::Time) {
+            bail!("linux.namespaces: type {} is not supported yet", namespace.typ());
+        }
+    }
+    Ok(())
+}
+
+fn given(field: &Option<String>) -> bool {
+    field.as_ref().is_some_and(|value| !value.is_empty())
+}

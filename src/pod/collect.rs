@@ -1,0 +1,276 @@
+//! What happened: the half of the event loop that looks. Everything is looked at once, in small pieces, and what it comes to
+//! is put into the supervisor's inbox.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+
+use super::control::{Reply, Request};
+use super::helper::{Helper, Purpose};
+use super::instance::{self, Running};
+use super::start::Message;
+use super::supervisor::Supervisor;
+use crate::container::launch::parse_report;
+use crate::kernel::process;
+use crate::lifecycle::model::{Event, Exit, ProbeKind, ProbeOutcome};
+
+/// At most this much output of one stream is moved before others get their turn.
+const PIECE: usize = 256 * 1024;
+/// How often a cgroup that is not yet empty is looked at again.
+const CLEARING: Duration = Duration::from_millis(10);
+
+impl Supervisor {
+    /// Waits until something can be read or a time has come.
+    pub(super) fn wait(&self) -> Result<()> {
+        let mut descriptors = Vec::new();
+        let mut add = |fd| descriptors.push(PollFd::new(fd, PollFlags::POLLIN));
+        add(self.signals.as_fd());
+        self.sandbox.control.descriptors().for_each(&mut add);
+        for running in &self.running {
+            if running.ended.is_none() {
+                add(running.child.pidfd.as_fd());
+            }
+            running.report.iter().for_each(|pipe| add(pipe.as_fd()));
+            running.outputs.iter().flatten().for_each(|pipe| add(pipe.as_fd()));
+        }
+        for helper in &self.helpers {
+            if helper.ended.is_none() {
+                add(helper.child.pidfd.as_fd());
+            }
+            helper.output.iter().for_each(|pipe| add(pipe.as_fd()));
+        }
+        match poll(&mut descriptors, self.time_out()) {
+            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+            Err(error) => Err(error).context("poll"),
+        }
+    }
+
+    fn time_out(&self) -> PollTimeout {
+        let now = self.now();
+        let clearing = self.running.iter().any(|running| running.ended.is_some()).then(|| now + CLEARING);
+        let deadlines =
+            self.helpers.iter().filter(|helper| !helper.timed_out).filter_map(|helper| helper.deadline);
+        let next = self.lifecycle.next_wakeup().into_iter().chain(clearing).chain(deadlines).min();
+        let Some(next) = next else { return PollTimeout::NONE };
+        // Rounded up: waking a moment too early would only find nothing to do, again and again.
+        let millis = next.saturating_sub(now).as_nanos().div_ceil(1_000_000).min(60_000);
+        PollTimeout::try_from(millis as i32).unwrap_or(PollTimeout::MAX)
+    }
+
+    /// Looks at everything once and notes what happened.
+    pub(super) fn collect(&mut self) -> Result<()> {
+        self.take_signals()?;
+        self.answer_requests();
+        self.collect_instances()?;
+        self.collect_helpers()?;
+        self.reap_orphans()
+    }
+
+    /// A host that shuts down asks its processes to end; for a pod that means the same as `stop`.
+    fn take_signals(&mut self) -> Result<()> {
+        while self.signals.read_signal().context("read signalfd")?.is_some() {
+            self.inbox.push(Event::Stop { grace: self.lifecycle.spec().grace });
+        }
+        Ok(())
+    }
+
+    fn answer_requests(&mut self) {
+        let (spec, running, inbox) = (self.lifecycle.spec(), &self.running, &mut self.inbox);
+        self.sandbox.control.serve(|request| match request {
+            Request::Stop { grace } => {
+                inbox.push(Event::Stop { grace: grace.map_or(spec.grace, Duration::from_secs) });
+                Reply::Ok
+            }
+            Request::Kill { container, signal } => {
+                let target = running
+                    .iter()
+                    .find(|running| running.record.container == container && running.ended.is_none());
+                match target.map(|running| process::signal(running.child.pidfd.as_fd(), signal)) {
+                    Some(Ok(())) => Reply::Ok,
+                    Some(Err(error)) => Reply::Error(format!("{error:#}")),
+                    None => Reply::Error(format!("container {container} is not running")),
+                }
+            }
+        });
+    }
+
+    fn collect_instances(&mut self) -> Result<()> {
+        let now = self.wall(self.now());
+        let mut still_running = Vec::new();
+        for mut running in std::mem::take(&mut self.running) {
+            running.pump(now, PIECE)?;
+            // The report before the end: a program that has already ended was started all the same.
+            self.hear(&mut running)?;
+            if running.ended.is_none() {
+                running.ended = ended(&running.child)?;
+                if running.ended.is_some() {
+                    // Read before the cgroup goes; a cgroup that cannot be read tells of no kills.
+                    running.oom_killed = running.cgroup.oom_kills().is_ok_and(|kills| kills > 0);
+                }
+            }
+            let over = running.ended.is_some() && running.report.is_none() && running.clear();
+            match running.ended {
+                Some(exit) if over => self.instance_ended(running, exit, now)?,
+                _ => still_running.push(running),
+            }
+        }
+        // Starting happens while settling, so nothing was added meanwhile.
+        self.running = still_running;
+        Ok(())
+    }
+
+    /// Listens to a child that is still on its way: it fails, and then exits, or becomes the container.
+    fn hear(&mut self, running: &mut Running) -> Result<()> {
+        let Some(report) = &mut running.report else { return Ok(()) };
+        let open = instance::read_available(report, &mut running.report_text, 64 * 1024)?;
+        if open {
+            // Fault injection is the one thing that is said while the pipe stays open.
+            if let Ok(Some(waiting)) = parse_report(&running.report_text)
+                && waiting.errno == -1
+            {
+                running.report_text.clear();
+                self.tell(&Message::Waiting(waiting.step));
+            }
+            return Ok(());
+        }
+        running.report = None;
+        running.failure = parse_report(&running.report_text)?;
+        if running.failure.is_none() {
+            self.inbox.push(Event::Started(running.instance));
+            self.tell(&Message::Started);
+        }
+        Ok(())
+    }
+
+    fn instance_ended(
+        &mut self,
+        mut running: Running,
+        (code, signal): (i32, Option<i32>),
+        now: SystemTime,
+    ) -> Result<()> {
+        // Whoever wrote is dead, so what is in the pipes is all there will ever be.
+        while running.outputs.iter().any(Option::is_some) {
+            running.pump(now, PIECE)?;
+            if running
+                .outputs
+                .iter()
+                .flatten()
+                .all(|pipe| !process::readable(pipe.as_fd(), Duration::ZERO).unwrap_or(false))
+            {
+                break;
+            }
+        }
+        running.log.finish(now);
+        if let Some(failure) = running.failure {
+            let reason = if failure.step.starts_with("execute") { "StartError" } else { "RunContainerError" };
+            self.start_failed(running.instance, reason, format!("{}: {}", failure.step, failure.error));
+            return Ok(());
+        }
+        let container = &self.sandbox.blueprint.manifest.pod.containers[running.instance.container];
+        let tail = || super::message::log_tail(&running);
+        let message = super::message::read(container, &running.message_file, code, tail);
+        let exit =
+            Exit { code, signal, oom_killed: running.oom_killed && signal == Some(libc::SIGKILL), message };
+        self.inbox.push(Event::Exited { instance: running.instance, exit });
+        Ok(())
+    }
+
+    fn collect_helpers(&mut self) -> Result<()> {
+        let now = self.now();
+        let mut still_running = Vec::new();
+        for mut helper in std::mem::take(&mut self.helpers) {
+            helper.pump()?;
+            if helper.ended.is_none() {
+                helper.ended = ended(&helper.child)?.map(|(code, _)| code);
+            }
+            if helper.ended.is_none()
+                && !helper.timed_out
+                && helper.deadline.is_some_and(|deadline| deadline <= now)
+            {
+                helper.timed_out = true;
+                process::kill(helper.child.pidfd.as_fd())?;
+            }
+            // A background child that holds the pipe open does not hold up the result (R80).
+            match helper.ended {
+                Some(code) => self.helper_ended(helper, code),
+                None => still_running.push(helper),
+            }
+        }
+        self.helpers = still_running;
+        Ok(())
+    }
+
+    fn helper_ended(&mut self, helper: Helper, code: i32) {
+        let container = &self.sandbox.blueprint.manifest.pod.containers[helper.instance.container];
+        let instance = helper.instance;
+        let words = helper.words();
+        self.inbox.push(match helper.purpose {
+            Purpose::Hook(hook) => {
+                let result = if code == 0 { Ok(()) } else { Err(failure_words(code, &words)) };
+                Event::HookEnded { instance, hook, result }
+            }
+            Purpose::Probe(probe) => {
+                let handler = match probe {
+                    ProbeKind::Startup => &container.startup,
+                    ProbeKind::Liveness => &container.liveness,
+                    ProbeKind::Readiness => &container.readiness,
+                };
+                let warned = handler.as_ref().is_some_and(|(handler, _)| helper.warned(handler));
+                let outcome = match code {
+                    _ if helper.timed_out => ProbeOutcome::Failure("command timed out".to_owned()),
+                    0 => ProbeOutcome::Success,
+                    _ if warned => ProbeOutcome::Warning(words),
+                    _ => ProbeOutcome::Failure(words),
+                };
+                Event::ProbeEnded { instance, probe, outcome }
+            }
+        });
+    }
+
+    /// As PID 1 this process also inherits children of helpers; nobody else would reap them.
+    fn reap_orphans(&mut self) -> Result<()> {
+        let ours: Vec<i32> = self
+            .running
+            .iter()
+            .filter(|running| running.ended.is_none())
+            .map(|running| running.child.pid)
+            .chain(self.helpers.iter().map(|helper| helper.child.pid))
+            .chain(self.sandbox.reaper.iter().map(|reaper| reaper.pid))
+            .collect();
+        loop {
+            // WNOWAIT: look first, and take only what nobody else waits for through its pidfd.
+            let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            match waitid(Id::All, flags) {
+                Ok(status) => match status.pid() {
+                    Some(pid) if !ours.contains(&pid.as_raw()) => {
+                        waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG)
+                            .context("reap orphan")?;
+                    }
+                    _ => return Ok(()),
+                },
+                Err(nix::Error::ECHILD) => return Ok(()),
+                Err(error) => return Err(error).context("look for orphans"),
+            }
+        }
+    }
+}
+
+/// Exit code and signal of a child that has ended.
+fn ended(child: &process::Child) -> Result<Option<(i32, Option<i32>)>> {
+    match waitid(Id::PIDFd(child.pidfd.as_fd()), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG) {
+        Ok(WaitStatus::StillAlive) | Err(nix::Error::EINTR) => Ok(None),
+        Ok(status) => Ok(Some(process::exit_code(status))),
+        Err(error) => Err(error).context("wait for child"),
+    }
+}
+
+fn failure_words(code: i32, output: &str) -> String {
+    let code = match code {
+        126 | 127 => format!("exit code {code} (the command could not be executed)"),
+        code => format!("exit code {code}"),
+    };
+    if output.is_empty() { code } else { format!("{code}: {output}") }
+}

@@ -1,0 +1,157 @@
+//! Hooks and probes: short-lived processes that the pod init forks and never waits for.
+
+use std::io::PipeReader;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::http::{self, Answer, Get};
+use super::instance::Running;
+use crate::container::exec::{self, Exec};
+use crate::container::launch::{Launched, Stdio, null};
+use crate::kernel::process::{self, Child, Placement};
+use crate::lifecycle::model::{HookKind, Instance, ProbeKind, Time};
+use crate::manifest::Handler;
+use crate::plan;
+
+/// What a helper was started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A hook.
+    Hook(HookKind),
+    /// A probe.
+    Probe(ProbeKind),
+}
+
+/// A helper that runs.
+pub struct Helper {
+    /// For which instance.
+    pub instance: Instance,
+    /// For what.
+    pub purpose: Purpose,
+    /// The process.
+    pub child: Child,
+    /// Its output and, for one that is not a command, its error.
+    pub output: Option<PipeReader>,
+    /// The first part of that output.
+    pub text: Vec<u8>,
+    /// When it is killed.
+    pub deadline: Option<Time>,
+    /// It was killed because of its deadline.
+    pub timed_out: bool,
+    /// How it ended.
+    pub ended: Option<i32>,
+}
+
+/// Output of a helper that is kept; the rest is read and dropped, so that the helper never blocks on it.
+const KEPT_OUTPUT: usize = 10 * 1024;
+
+/// Exit code of a forked helper whose success is worth a warning.
+const WARNING: i32 = 3;
+
+/// Starts a hook or probe.
+pub fn start(
+    running: &Running,
+    purpose: Purpose,
+    handler: &Handler,
+    timeout: Option<Duration>,
+    now: Time,
+    lock: i32,
+) -> Result<Helper> {
+    let (output, writer) = std::io::pipe().context("make output pipe")?;
+    fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
+    let child = match handler {
+        Handler::Exec(command) => {
+            let mut command_process = running.process.clone();
+            command_process.set_args(Some(command.clone()));
+            // Inheritable and ambient capabilities are for the container's own process (CVE-2022-29162).
+            drop_inherited(&mut command_process);
+            let steps = plan::process_steps(&command_process, None)?;
+            let stdio = Stdio { input: null()?, output: writer.try_clone()?.into(), error: writer.into() };
+            let container = running.child.pidfd.as_fd();
+            let close_first = Some(lock);
+            let Launched { child, .. } =
+                exec::spawn(Exec { container, cgroup: &running.cgroup, steps: &steps, stdio, close_first })?;
+            child
+        }
+        Handler::HttpGet { .. } | Handler::Tcp { .. } | Handler::Sleep(_) => {
+            let is_hook = matches!(purpose, Purpose::Hook(_));
+            let timeout = timeout.unwrap_or(Duration::from_secs(3600)); // a hook ends with its container at the latest
+            process::spawn(&Placement::default(), move || {
+                nix::unistd::close(lock).ok(); // it is open: the parent holds it
+                network(handler, is_hook, timeout, writer)
+            })?
+        }
+    };
+    let deadline = timeout.map(|timeout| now + timeout);
+    let text = Vec::new();
+    Ok(Helper {
+        instance: running.instance,
+        purpose,
+        child,
+        output: Some(output),
+        text,
+        deadline,
+        timed_out: false,
+        ended: None,
+    })
+}
+
+fn drop_inherited(process: &mut oci_spec::runtime::Process) {
+    if let Some(mut sets) = process.capabilities().clone() {
+        sets.set_inheritable(None).set_ambient(None);
+        process.set_capabilities(Some(sets));
+    }
+}
+
+/// In the helper: HTTP or TCP from inside the pod's network namespace. The exit code is the result, the pipe has the why.
+fn network(handler: &Handler, is_hook: bool, timeout: Duration, mut say: std::io::PipeWriter) -> i32 {
+    use std::io::Write;
+    const POD: &str = "127.0.0.1";
+    let result = match handler {
+        Handler::HttpGet { host, port, path, headers } => {
+            let get = Get { host: host.as_deref().unwrap_or(POD), port: *port, path, headers, timeout };
+            if is_hook { http::hook(&get).map(|()| Answer::Good) } else { http::probe(&get) }
+        }
+        Handler::Tcp { host, port } => {
+            http::connect(host.as_deref().unwrap_or(POD), *port, timeout).map(|()| Answer::Good)
+        }
+        // Counted by the lifecycle itself; it never becomes a process.
+        Handler::Exec(_) | Handler::Sleep(_) => Ok(Answer::Good),
+    };
+    let (code, words) = match result {
+        Ok(Answer::Good) => (0, String::new()),
+        Ok(Answer::ElsewhereTo(to)) => (WARNING, format!("Probe terminated redirects, Response body: {to}")),
+        Err(error) => (1, format!("{error:#}")),
+    };
+    say.write_all(words.as_bytes()).ok(); // without words the exit code still tells
+    code
+}
+
+impl Helper {
+    /// Takes what the helper has printed so far.
+    pub fn pump(&mut self) -> Result<()> {
+        if let Some(pipe) = &mut self.output {
+            let mut piece = Vec::new();
+            let open = super::instance::read_available(pipe, &mut piece, 64 * 1024)?;
+            piece.truncate(KEPT_OUTPUT - self.text.len().min(KEPT_OUTPUT));
+            self.text.append(&mut piece);
+            if !open {
+                self.output = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// One line for people: what it printed.
+    pub fn words(&self) -> String {
+        String::from_utf8_lossy(&self.text).trim_end().to_owned()
+    }
+
+    /// It succeeded, but with something to tell.
+    pub fn warned(&self, handler: &Handler) -> bool {
+        self.ended == Some(WARNING) && !matches!(handler, Handler::Exec(_))
+    }
+}

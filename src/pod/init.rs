@@ -1,0 +1,217 @@
+//! The pod init, right after clone3: PID 1 of the pod's PID namespace, in new mount, network, IPC and UTS namespaces.
+//! Performs the sandbox steps, then becomes the supervisor. When it dies the kernel takes the whole pod down.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{PipeWriter, Write};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::control::Server;
+use super::start::{Blueprint, Message};
+use super::supervisor;
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::process::{self, Child, Placement};
+use crate::kernel::{identity, mount, network, sys};
+use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
+
+/// The namespaces that make the sandbox.
+pub const NAMESPACES: u64 =
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)
+        as u64;
+
+/// The sandbox, made.
+pub struct Sandbox {
+    /// Everything the pod is made from.
+    pub blueprint: Blueprint,
+    /// The scratch tmpfs.
+    pub scratch: PathBuf,
+    /// The control socket.
+    pub control: Server,
+    /// PID 1 of the shared process namespace, if there is one.
+    pub reaper: Option<Child>,
+    /// The lock; closed first thing in every child.
+    pub lock: i32,
+    /// To the CLI that made us, until it has heard enough.
+    pub messages: Option<PipeWriter>,
+}
+
+/// Runs until the pod has ended; the exit code is for nobody: the record says how it ended.
+pub fn main(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: PipeWriter) -> i32 {
+    let mut making =
+        Making { blueprint: &blueprint, cgroup, lock, messages: &messages, control: None, reaper: None };
+    let made = making.sandbox();
+    let (control, reaper) = (making.control.take(), making.reaper.take());
+    let failure = match (made, control) {
+        (Ok(()), Some(control)) => {
+            let scratch = scratch(&blueprint);
+            let sandbox = Sandbox { blueprint, scratch, control, reaper, lock, messages: Some(messages) };
+            match supervisor::run(sandbox) {
+                Ok(()) => return 0,
+                // The record stays as it is: the pod is then lost, which is what it is.
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    return 1;
+                }
+            }
+        }
+        (Err(error), _) => format!("{error:#}"),
+        (Ok(()), None) => "the plan has no control socket".to_owned(),
+    };
+    tell(&messages, &Message::Failed(failure));
+    1
+}
+
+/// One line to the CLI; nobody may be listening any more.
+pub fn tell(mut messages: &PipeWriter, message: &Message) {
+    let mut line = serde_json::to_vec(message).unwrap_or_default();
+    line.push(b'\n');
+    messages.write_all(&line).ok();
+}
+
+fn scratch(blueprint: &Blueprint) -> PathBuf {
+    blueprint.directory().join("sandbox")
+}
+
+struct Making<'a> {
+    blueprint: &'a Blueprint,
+    cgroup: &'a Cgroup,
+    lock: i32,
+    messages: &'a PipeWriter,
+    control: Option<Server>,
+    reaper: Option<Child>,
+}
+
+impl Making<'_> {
+    fn sandbox(&mut self) -> Result<()> {
+        let pod = &self.blueprint.manifest.pod;
+        let spec = SandboxSpec {
+            hostname: pod.hostname.clone(),
+            volumes: super::volume::tmpfs_volumes(pod),
+            memory_limit: pod.memory_limit(),
+            share_process_namespace: pod.share_process_namespace,
+            v2: self.blueprint.v2(),
+        };
+        for step in steps(&spec) {
+            if self.blueprint.wait_at.as_deref().and_then(|at| at.strip_prefix("sandbox."))
+                == Some(step.name())
+            {
+                tell(self.messages, &Message::Waiting(step.name().to_owned()));
+                loop {
+                    std::thread::sleep(std::time::Duration::from_secs(3600)); // fault injection: wait to be killed
+                }
+            }
+            self.perform(&step).with_context(|| step.to_string())?;
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, step: &SandboxStep) -> Result<()> {
+        let scratch = scratch(self.blueprint);
+        match step {
+            SandboxStep::Detach => detach(&[self.lock, self.messages.as_raw_fd()]),
+            SandboxStep::JoinCgroup => self.cgroup.join_self(),
+            SandboxStep::Propagation => mount::propagation_of_all("rslave"),
+            SandboxStep::OomScoreAdj(value) => {
+                // Lowering it needs CAP_SYS_RESOURCE, which root may lack in a VM of somebody else's: then the pod init
+                // is as likely a victim as any process, and that is all.
+                identity::set_oom_score_adj(identity::open_proc()?, *value).ok();
+                Ok(())
+            }
+            SandboxStep::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
+            SandboxStep::Loopback => network::loopback_up(),
+            SandboxStep::UnprivilegedPorts => {
+                identity::set_sysctl(identity::open_proc()?, "net.ipv4.ip_unprivileged_port_start", "0")
+            }
+            SandboxStep::Scratch { size } => {
+                make_directory(&scratch, 0o700)?;
+                mount_tmpfs(&scratch, *size, "755", "private")
+            }
+            SandboxStep::Volume { name, size } => {
+                let place = scratch.join("volumes").join(name);
+                make_directory(&place, 0o755)?;
+                // Shared, so that containers with mountPropagation see one another's mounts in it.
+                mount_tmpfs(&place, *size, "777", "shared")
+            }
+            SandboxStep::SharedMemory => {
+                make_directory(&scratch.join("shm"), 0o755)?;
+                mount_tmpfs(&scratch.join("shm"), Some(64 << 20), "1777", "private")
+            }
+            SandboxStep::EtcFiles => etc_files(&scratch.join("etc"), &self.blueprint.manifest.pod.hostname),
+            SandboxStep::Reaper => {
+                self.reaper = Some(reaper()?);
+                Ok(())
+            }
+            SandboxStep::Control => {
+                self.control = Some(Server::listen(&self.blueprint.directory())?);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A session of its own, so that no terminal can stop or kill the pod, and nothing open that is not ours.
+fn detach(keep: &[i32]) -> Result<()> {
+    nix::unistd::setsid().context("setsid")?;
+    nix::unistd::chdir("/").context("chdir /")?;
+    nix::sys::prctl::set_name(c"barepod-init").context("prctl PR_SET_NAME")?;
+    let null = File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
+    nix::unistd::dup2_stdin(&null)?;
+    nix::unistd::dup2_stdout(&null)?;
+    nix::unistd::dup2_stderr(&null)?;
+    drop(null);
+    sys::close_all_but(keep).context("close the caller's descriptors")
+}
+
+fn mount_tmpfs(place: &Path, size: Option<u64>, mode: &str, propagation: &str) -> Result<()> {
+    let size = size.map(|size| ("size".to_owned(), Some(size.to_string())));
+    let options: Vec<_> = [("mode".to_owned(), Some(mode.to_owned()))].into_iter().chain(size).collect();
+    let tree = mount::new_filesystem("tmpfs", &options, 0)?;
+    let place = File::open(place).with_context(|| format!("open {}", place.display()))?;
+    mount::attach(tree.as_fd(), place.as_fd())?;
+    mount::set_propagation(tree.as_fd(), propagation)
+}
+
+/// Makes a directory with exactly this mode; one that is there is fine.
+pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .with_context(|| format!("make {}", path.display()))
+}
+
+/// With loopback only, the pod's address is 127.0.0.1, and its name leads there.
+fn etc_files(directory: &Path, hostname: &str) -> Result<()> {
+    make_directory(directory, 0o755)?;
+    let hosts = format!(
+        "# made by barepod\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{hostname}\n"
+    );
+    fs::write(directory.join("hosts"), hosts).context("write hosts")?;
+    fs::write(directory.join("hostname"), format!("{hostname}\n")).context("write hostname")?;
+    // The host's resolver configuration, as dnsPolicy Default does it; a host without one has pods without one.
+    let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
+    fs::write(directory.join("resolv.conf"), resolv).context("write resolv.conf")
+}
+
+/// PID 1 of the shared process namespace: reaps, and does nothing else. It has no memory of its own to speak of.
+fn reaper() -> Result<Child> {
+    process::spawn(&Placement { namespaces: libc::CLONE_NEWPID as u64, ..Placement::default() }, || {
+        if sys::close_all_but(&[]).is_err() {
+            return 1;
+        }
+        loop {
+            // No child at the moment (ECHILD): orphans come later, so look again.
+            if nix::sys::wait::wait().is_err() {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+            }
+        }
+    })
+}
+
+/// Opens the reaper's PID namespace for containers to be born into.
+pub fn shared_pid_namespace(reaper: &Child) -> Result<PathBuf> {
+    Ok(PathBuf::from(format!("/proc/{}/ns/pid", process::host_pid(reaper.pidfd.as_fd())?)))
+}

@@ -1,0 +1,223 @@
+//! One run of a container: from the decision to start it until nothing of it is left.
+
+use std::fs::{self, File};
+use std::io::{PipeReader, Read};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+
+use super::init::{Sandbox, make_directory, shared_pid_namespace};
+use super::logs::{LogWriter, Stream};
+use super::store::InstanceRecord;
+use super::volume;
+use crate::bundle;
+use crate::container::child::Report;
+use crate::container::launch::{Launch, Launched, Stdio, launch, null};
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::process::{self, Child, Identity};
+use crate::lifecycle::model::Instance;
+use crate::plan::{self, Rootfs};
+
+/// A container instance whose process has been made.
+pub struct Running {
+    /// Which.
+    pub instance: Instance,
+    /// Its first process.
+    pub child: Child,
+    /// Its cgroup.
+    pub cgroup: Cgroup,
+    /// What the record says of it.
+    pub record: InstanceRecord,
+    /// The OCI process of the spec, for hooks and probes.
+    pub process: oci_spec::runtime::Process,
+    /// The child's report, until it has become the container.
+    pub report: Option<PipeReader>,
+    /// What the report said so far.
+    pub report_text: Vec<u8>,
+    /// It could not become the container, and has exited or is about to.
+    pub failure: Option<Report>,
+    /// Standard output and error; `None` once closed.
+    pub outputs: [Option<PipeReader>; 2],
+    /// Where they go.
+    pub log: LogWriter,
+    /// How its first process ended, while the rest of its cgroup is being killed.
+    pub ended: Option<(i32, Option<i32>)>,
+    /// The out-of-memory killer struck in its cgroup.
+    pub oom_killed: bool,
+    /// Its termination message file.
+    pub message_file: PathBuf,
+}
+
+/// Why an instance could not be made, with Kubernetes' reason.
+pub struct Failure {
+    /// `CreateContainerError` or `RunContainerError`.
+    pub reason: &'static str,
+    /// The error chain.
+    pub error: anyhow::Error,
+}
+
+/// Makes the instance's files, cgroup and process. The process then performs its steps by itself.
+pub fn start(sandbox: &Sandbox, instance: Instance) -> Result<Running, Failure> {
+    let prepared =
+        prepare(sandbox, instance).map_err(|error| Failure { reason: "CreateContainerError", error })?;
+    run(sandbox, instance, prepared).map_err(|error| Failure { reason: "RunContainerError", error })
+}
+
+struct Prepared {
+    spec: oci_spec::runtime::Spec,
+    plan: plan::Plan,
+    cgroup: Cgroup,
+    message_file: PathBuf,
+}
+
+fn prepare(sandbox: &Sandbox, instance: Instance) -> Result<Prepared> {
+    let blueprint = &sandbox.blueprint;
+    let container = &blueprint.manifest.pod.containers[instance.container];
+    let bundle = &blueprint.bundles[instance.container];
+    // A fresh writable layer; the one of the instance before goes first, so that two never cost memory together.
+    let layer = fresh_layer(sandbox, &container.name)?;
+    let message_file = layer.join("termination-log");
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o666)
+        .open(&message_file)
+        .context("make termination message file")?;
+    fs::set_permissions(&message_file, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    // hostPath sources are looked up at each start, so that a restart sees what the host has now.
+    let used =
+        |volume: &&crate::manifest::Volume| container.mounts.iter().any(|mount| mount.volume == volume.name);
+    let volumes = blueprint.manifest.pod.volumes.iter().filter(used);
+    let volumes =
+        volumes.map(|v| Ok((v.name.clone(), volume::source(v, &sandbox.scratch)?))).collect::<Result<_>>()?;
+    let cgroup_path = format!("{}/pod/{}.{}", blueprint.cgroup(), container.name, instance.attempt);
+    let context = bundle::MergeContext {
+        hostname: blueprint.manifest.pod.hostname.clone(),
+        volumes,
+        etc: sandbox.scratch.join("etc"),
+        shm: sandbox.scratch.join("shm"),
+        termination_log: message_file.clone(),
+        cgroup: cgroup_path.clone(),
+        pid_namespace: sandbox.reaper.as_ref().map(shared_pid_namespace).transpose()?,
+        pod_security: blueprint.manifest.pod.security.clone(),
+    };
+    let spec = bundle::merge(&bundle.spec, container, &context)?;
+    let rootfs = bundle.path.join(spec.root().as_ref().context("root is missing")?.path());
+    let plan = plan::plan(&spec, &bundle.path, Rootfs::Overlay { lower: rootfs, layer }, blueprint.v2())?;
+    // The final spec is kept for whoever wants to look, and for exec.
+    let file = format!("{}.{}.json", container.name, instance.attempt);
+    super::store::replace(&blueprint.directory(), &file, &serde_json::to_vec(&spec)?)?;
+    let cgroup = Cgroup::new(&blueprint.hierarchy, &cgroup_path)?;
+    Ok(Prepared { spec, plan, cgroup, message_file })
+}
+
+fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Running> {
+    let blueprint = &sandbox.blueprint;
+    let container = &blueprint.manifest.pod.containers[instance.container];
+    let Prepared { spec, plan, cgroup, message_file } = prepared;
+    cgroup.create()?;
+    if let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+        cgroup.apply(resources)?;
+    }
+    let logs = blueprint.logs().join(&container.name);
+    super::store::make_directory(&logs)?;
+    let log = LogWriter::create(&logs, instance.attempt)?;
+    let (stdout, stdout_end) = output_pipe()?;
+    let (stderr, stderr_end) = output_pipe()?;
+    let wait_at = blueprint.wait_at.as_deref().and_then(|at| at.strip_prefix("container."));
+    let stdio = Stdio { input: null()?, output: stdout_end.into(), error: stderr_end.into() };
+    let close_first = Some(sandbox.lock);
+    let Launched { child, report } =
+        launch(Launch { plan: &plan, cgroup: &cgroup, stdio, close_first, wait_at })?;
+    fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let identity = Identity::of(process::host_pid(child.pidfd.as_fd())?)?;
+    let record = InstanceRecord {
+        container: container.name.clone(),
+        attempt: instance.attempt,
+        process: identity,
+        cgroup: cgroup.path().to_owned(),
+    };
+    Ok(Running {
+        instance,
+        child,
+        cgroup,
+        record,
+        process: spec.process().clone().context("process is missing")?,
+        report: Some(report),
+        report_text: Vec::new(),
+        failure: None,
+        outputs: [Some(stdout), Some(stderr)],
+        log,
+        ended: None,
+        oom_killed: false,
+        message_file,
+    })
+}
+
+/// `layers/NAME` on the scratch tmpfs, with `upper`, `work` and `merged` for overlayfs.
+fn fresh_layer(sandbox: &Sandbox, container: &str) -> Result<PathBuf> {
+    let layer = sandbox.scratch.join("layers").join(container);
+    if layer.exists() {
+        fs::remove_dir_all(&layer).context("remove the layer of the instance before")?;
+    }
+    for part in ["upper", "work", "merged"] {
+        make_directory(&layer.join(part), 0o755)?;
+    }
+    Ok(layer)
+}
+
+fn output_pipe() -> Result<(PipeReader, std::io::PipeWriter)> {
+    let (reader, writer) = std::io::pipe().context("make output pipe")?;
+    fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
+    Ok((reader, writer))
+}
+
+/// Reads what a non-blocking pipe has into `into`, at most `limit` bytes; false at end of file.
+pub fn read_available(pipe: &mut PipeReader, into: &mut Vec<u8>, limit: usize) -> Result<bool> {
+    let mut piece = [0; 32 * 1024];
+    let mut total = 0;
+    while total < limit {
+        match pipe.read(&mut piece) {
+            Ok(0) => return Ok(false),
+            Ok(length) => {
+                into.extend_from_slice(&piece[..length]);
+                total += length;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error).context("read pipe"),
+        }
+    }
+    Ok(true)
+}
+
+impl Running {
+    /// Moves a bounded amount of output to the log; closes streams that have ended.
+    pub fn pump(&mut self, now: SystemTime, limit: usize) -> Result<()> {
+        for (stream, pipe) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&mut self.outputs) {
+            let mut piece = Vec::new();
+            let open = match pipe {
+                Some(reader) => read_available(reader, &mut piece, limit)?,
+                None => continue,
+            };
+            if !piece.is_empty() {
+                self.log.write(stream, &piece, now);
+            }
+            if !open {
+                *pipe = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Kills what is left in the cgroup; true when it is empty and gone. Called again until it is.
+    pub fn clear(&mut self) -> bool {
+        // What cannot be killed at once is tried again at the next tick; the event loop must not stand still for it.
+        let step = Duration::from_millis(20);
+        self.cgroup.kill(step).and_then(|()| self.cgroup.remove(step)).is_ok()
+    }
+}

@@ -1,0 +1,21 @@
+//! The pod: the only layer that knows everything below.
+//!
+//! Reading order: [`start`] (the CLI's side of `run`), [`init`] (the sandbox: the same process after clone3),
+//! [`supervisor`] and [`collect`] (the two halves of its event loop), [`instance`] and [`helper`] (what it starts), [`store`] (the files that everybody else
+//! reads), [`control`] (the socket), [`remove`] (what is left of a pod, and how it goes away).
+
+pub mod collect;
+pub mod control;
+pub mod events;
+pub mod helper;
+pub mod http;
+pub mod init;
+pub mod instance;
+pub mod logread;
+pub mod logs;
+pub mod message;
+pub mod remove;
+pub mod start;
+pub mod store;
+pub mod supervisor;
+pub mod volume;

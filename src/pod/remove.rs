@@ -1,0 +1,166 @@
+//! What is left of a dead pod, and how it goes away. The kernel has taken processes, mounts and namespaces already; left
+//! are a directory under the state root, logs, and cgroup directories.
+//!
+//! Liveness is a lock, but a free lock means only that the pod init is dying: whoever finds it free keeps it, kills the
+//! pod's cgroups, waits until they are empty, and only then removes anything.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::store::{Record, Store};
+use crate::kernel::cgroup::{Cgroup, Hierarchy};
+use crate::kernel::process;
+use crate::kernel::{lock, sys};
+
+/// How long a pod may take to die before outside processes are looked for that hold it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long it may take after those were killed.
+const LAST_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Removes everything of a pod but its lock, which the caller holds and goes on holding.
+pub fn all_but_lock(store: &Store, name: &str) -> Result<()> {
+    if let Some(record) = store.read(name)? {
+        cgroups(store, &record)?;
+        remove_tree(&record.logs)?;
+    }
+    remove_tree(&store.pod(name))
+}
+
+/// Removes everything of a pod whose lock the caller holds. The lock file goes last: whoever has opened it meanwhile finds
+/// that it is no longer the one at the path, and begins anew.
+pub fn everything(store: &Store, name: &str) -> Result<()> {
+    all_but_lock(store, name)?;
+    remove_file(&store.lock(name))
+}
+
+/// Removes an ended or lost pod with its record and logs.
+///
+/// # Errors
+/// When the pod runs.
+pub fn pod(store: &Store, name: &str) -> Result<()> {
+    store.load(name).map(drop).or_else(|error| if store.pod(name).is_dir() { Ok(()) } else { Err(error) })?;
+    let Some(_held) = lock::acquire(&store.lock(name))? else {
+        bail!("pod {name} is running; barepod rm -f {name} stops it first");
+    };
+    everything(store, name)
+}
+
+/// Kills and removes the cgroups of a pod.
+pub fn cgroups(store: &Store, record: &Record) -> Result<()> {
+    let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;
+    if cgroup.kill(PATIENCE).is_err() {
+        let holders = kill_outside_parents(record)?;
+        cgroup.kill(LAST_DEADLINE).with_context(|| match holders.is_empty() {
+            true => "kill the pod's processes".to_owned(),
+            false => {
+                format!("kill the pod's processes, also after their outside parents ({})", holders.join(", "))
+            }
+        })?;
+    }
+    cgroup.remove(LAST_DEADLINE)?;
+    // `barepod` itself goes with the last pod.
+    cgroup.remove_empty_parents(store.cgroup_parent.trim_matches('/'))
+}
+
+/// A process that entered the pod from outside and is not reaped keeps the pod's PID namespace, and with it the pod init,
+/// from ending. Its parent, outside, is at fault: it is killed, and named.
+pub fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
+    let mut inside: Vec<u64> =
+        record.instances.iter().map(|instance| instance.process.pid_namespace).collect();
+    inside.extend(record.init.iter().map(|init| init.pid_namespace));
+    let init = record.init.as_ref().map(|init| init.pid);
+    let mut killed = Vec::new();
+    for pid in process::all()? {
+        let is_inside =
+            |pid| process::Identity::of(pid).is_ok_and(|identity| inside.contains(&identity.pid_namespace));
+        if Some(pid) == init || !is_inside(pid) {
+            continue;
+        }
+        let Some(parent) = process::parent(pid).filter(|parent| *parent > 1 && !is_inside(*parent)) else {
+            continue;
+        };
+        let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
+        if let Ok(pidfd) = sys::pidfd_open(parent) {
+            use std::os::fd::AsFd;
+            process::kill(pidfd.as_fd())?;
+            killed.push(format!("{} (process {parent})", name.trim_end()));
+        }
+    }
+    killed.dedup();
+    Ok(killed)
+}
+
+/// Removes what dead pods left: everything of lost pods, and of ended ones everything but record and logs. Tells each
+/// thing that it removed.
+pub fn garbage(store: &Store, mut tell: impl FnMut(String)) -> Result<()> {
+    for name in store.names()? {
+        let Some(_held) = lock::acquire(&store.lock(&name))? else { continue };
+        let record = store.read(&name)?;
+        match record {
+            Some(record) if record.ended => {
+                if Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?
+                    .paths()
+                    .iter()
+                    .any(|path| path.exists())
+                {
+                    cgroups(store, &record).with_context(|| format!("pod {name}"))?;
+                    tell(format!("cgroups of ended pod {name}"));
+                }
+                if remove_file_if_there(&store.pod(&name).join("control"))? {
+                    tell(format!("control socket of ended pod {name}"));
+                }
+            }
+            _ => {
+                everything(store, &name).with_context(|| format!("pod {name}"))?;
+                tell(format!("lost pod {name}"));
+            }
+        }
+    }
+    stray_locks(store, &mut tell)
+}
+
+/// Lock files without a pod: a crash between the two, or a start that was refused.
+fn stray_locks(store: &Store, tell: &mut impl FnMut(String)) -> Result<()> {
+    let entries = match fs::read_dir(store.root.join("locks")) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).context("list locks"),
+    };
+    for entry in entries {
+        let Ok(name) = entry.context("list locks")?.file_name().into_string() else { continue };
+        if store.pod(&name).exists() {
+            continue;
+        }
+        if let Some(_held) = lock::acquire(&store.lock(&name))? {
+            remove_file(&store.lock(&name))?;
+            tell(format!("stray lock {name}"));
+        }
+    }
+    Ok(())
+}
+
+fn remove_tree(path: &Path) -> Result<()> {
+    ensure!(path.is_absolute(), "refuse to remove {}: not absolute", path.display());
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    remove_file_if_there(path).map(drop)
+}
+
+fn remove_file_if_there(path: &Path) -> Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("remove {}", path.display())),
+    }
+}

@@ -1,0 +1,196 @@
+//! The CLI's side of `run`: claims the name, writes down what it is about to make, makes the sandbox by making one
+//! process, and lets go of everything.
+
+use std::fs;
+use std::io::PipeReader;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use oci_spec::runtime::Spec;
+use serde::{Deserialize, Serialize};
+
+use super::store::{ContainerName, Liveness, Record, Store, make_directory, write_record};
+use super::{init, remove};
+use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
+use crate::kernel::lock;
+use crate::kernel::process::{self, Child, Placement};
+use crate::lifecycle::model::{Backoff, Kind};
+use crate::manifest::Manifest;
+
+/// Everything a pod is made from; it passes to the pod init by staying in memory.
+pub struct Blueprint {
+    /// Where its files go.
+    pub store: Store,
+    /// The pod's name (`--name` or the manifest's).
+    pub name: String,
+    /// A fresh uid.
+    pub uid: String,
+    /// The manifest.
+    pub manifest: Manifest,
+    /// For each container of the manifest, its bundle.
+    pub bundles: Vec<Bundle>,
+    /// Restart delays.
+    pub backoff: Backoff,
+    /// Fault injection: `sandbox.STEP` or `container.STEP`, where to stop and wait.
+    pub wait_at: Option<String>,
+    /// When the pod was started; all times of the pod are this plus a monotonic clock.
+    pub started: SystemTime,
+    /// The cgroup hierarchy in use.
+    pub hierarchy: Hierarchy,
+}
+
+/// A bundle, read once.
+pub struct Bundle {
+    /// Absolute path.
+    pub path: PathBuf,
+    /// Its `config.json`.
+    pub spec: Spec,
+}
+
+/// What the pod init tells the CLI that made it, one JSON line each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Message {
+    /// The sandbox is there and the record is written.
+    Sandbox,
+    /// The first container process has been started.
+    Started,
+    /// The first container could not be started; the pod goes on trying.
+    Warning(String),
+    /// The sandbox could not be made; the pod init is gone.
+    Failed(String),
+    /// Fault injection: waits at this step.
+    Waiting(String),
+}
+
+/// A pod init that has been made.
+pub struct Started {
+    /// The pod init.
+    pub init: Child,
+    /// [`Message`]s.
+    pub messages: PipeReader,
+}
+
+impl Blueprint {
+    /// `ROOT/pods/NAME`
+    pub fn directory(&self) -> PathBuf {
+        self.store.pod(&self.name)
+    }
+
+    /// `PARENT/barepod/UID`
+    pub fn cgroup(&self) -> String {
+        self.store.cgroup_path(&self.uid)
+    }
+
+    /// `LOGS/NS_NAME_UID`
+    pub fn logs(&self) -> PathBuf {
+        self.store.logs.join(format!("{}_{}_{}", self.manifest.pod.namespace, self.name, self.uid))
+    }
+
+    /// One cgroup hierarchy.
+    pub fn v2(&self) -> bool {
+        self.hierarchy.version() == Version::V2
+    }
+}
+
+/// Starts the pod. When it fails nothing is left.
+pub fn start(blueprint: Blueprint) -> Result<Started> {
+    let store = blueprint.store.clone();
+    let name = blueprint.name.clone();
+    store.create()?;
+    // The lock first: from here until the pod init is gone nobody else can make, or remove, a pod of this name.
+    let Some(held) = lock::acquire(&store.lock(&name))? else {
+        bail!("pod {name} is running; barepod rm -f {name} removes it")
+    };
+    claim(&store, &name)?;
+    let made = make(blueprint, held.as_raw_fd());
+    if made.is_err() {
+        remove::everything(&store, &name).context("clean up after a failed start")?;
+    }
+    // Dropping our copy of the lock leaves the pod init as its only holder.
+    drop(held);
+    made
+}
+
+/// Refuses a name whose record is still there, but takes over that of a lost pod.
+fn claim(store: &Store, name: &str) -> Result<()> {
+    if !store.pod(name).exists() {
+        return Ok(());
+    }
+    if let Some(record) = store.read(name)?
+        && record.ended
+    {
+        bail!("pod {name} has ended ({}); barepod rm {name} removes its record", record.phase());
+    }
+    remove::all_but_lock(store, name).with_context(|| format!("clean up lost pod {name}"))
+}
+
+fn make(blueprint: Blueprint, lock: i32) -> Result<Started> {
+    // Written before anything else is made, so that whoever comes after a crash knows where to look.
+    make_directory(&blueprint.directory())?;
+    write_record(&blueprint.directory(), &first_record(&blueprint))?;
+    make_directory(&blueprint.logs())?;
+    let init_cgroup = make_cgroups(&blueprint)?;
+
+    let (reader, writer) = std::io::pipe().context("make message pipe")?;
+    let inside = if blueprint.v2() { Some(init_cgroup.open_dir()?) } else { None };
+    let placement = Placement {
+        namespaces: init::NAMESPACES,
+        cgroup: inside.as_ref().map(std::os::fd::AsFd::as_fd),
+        pid_namespace: None,
+    };
+    let messages = reader.try_clone().context("copy message pipe")?;
+    let init = process::spawn(&placement, move || {
+        drop(reader);
+        init::main(blueprint, &init_cgroup, lock, writer)
+    })
+    .context("make pod init")?;
+    Ok(Started { init, messages })
+}
+
+/// `…/UID/init` for the pod init, without limits; `…/UID/pod` with the pod's limits for all containers.
+fn make_cgroups(blueprint: &Blueprint) -> Result<Cgroup> {
+    let cgroup = |leaf: &str| Cgroup::new(&blueprint.hierarchy, &format!("{}/{leaf}", blueprint.cgroup()));
+    let pod = cgroup("pod")?;
+    pod.create().context("make pod cgroup")?;
+    pod.apply(&blueprint.manifest.pod.cgroup_resources()?).context("set pod limits")?;
+    let init = cgroup("init")?;
+    init.create().context("make cgroup of the pod init")?;
+    Ok(init)
+}
+
+fn first_record(blueprint: &Blueprint) -> Record {
+    let containers = &blueprint.manifest.pod.containers;
+    let name = |container: &crate::manifest::Container| ContainerName {
+        name: container.name.clone(),
+        app: container.kind == Kind::App,
+    };
+    Record {
+        init: None,
+        network_namespace: None,
+        cgroup: blueprint.cgroup(),
+        logs: blueprint.logs(),
+        instances: Vec::new(),
+        ended: false,
+        containers: containers.iter().map(name).collect(),
+        object: blueprint.manifest.object.clone(),
+    }
+}
+
+/// A fresh random uid.
+pub fn new_uid() -> Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/uuid").context("read a uuid")?.trim().to_owned())
+}
+
+/// Looks whether a pod of that name runs.
+pub fn is_running(store: &Store, name: &str) -> Result<bool> {
+    Ok(match store.read(name)? {
+        Some(record) => store.liveness(name, &record)? == Liveness::Running,
+        None => false,
+    })
+}
+
+/// How long a pod init may take to make its sandbox.
+pub const SANDBOX_DEADLINE: Duration = Duration::from_secs(30);

@@ -1,0 +1,304 @@
+//! The pod init's event loop: wait for something to happen, ask the lifecycle, do what it says, write it down.
+//!
+//! It has one thread and never waits for anything but poll(2).
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use serde_json::json;
+
+use super::events::EventLog;
+use super::helper::{self, Helper, Purpose};
+use super::init::{Sandbox, tell};
+use super::instance::{self, Running};
+use super::start::Message;
+use super::store::{Record, write_record};
+use crate::kernel::process::{self, Identity};
+use crate::lifecycle::Lifecycle;
+use crate::lifecycle::model::{Action, Event, HookKind, Instance, Phase, ProbeKind, ProbeOutcome, Time};
+use crate::manifest::Handler;
+use crate::object::{ContainerHost, Host, pod_object};
+
+/// The supervisor's state: what runs, and what the lifecycle thinks of it.
+pub struct Supervisor {
+    pub(super) sandbox: Sandbox,
+    pub(super) lifecycle: Lifecycle,
+    clock: Instant,
+    /// SIGTERM and SIGINT, which reach a PID 1 only like this.
+    pub(super) signals: SignalFd,
+    pub(super) running: Vec<Running>,
+    pub(super) helpers: Vec<Helper>,
+    events: EventLog,
+    record: Record,
+    container_ids: Vec<Option<String>>,
+    /// What happened and has not been handed to the lifecycle yet.
+    pub(super) inbox: Vec<Event>,
+    phase: Option<Phase>,
+}
+
+/// Runs the pod until it has ended.
+pub fn run(sandbox: Sandbox) -> Result<()> {
+    let mut supervisor = Supervisor::new(sandbox)?;
+    supervisor.inbox.push(Event::Begin);
+    loop {
+        if supervisor.is_due() {
+            supervisor.settle()?;
+        }
+        if supervisor.phase.is_some() {
+            return supervisor.finish();
+        }
+        supervisor.wait()?;
+        supervisor.collect()?;
+    }
+}
+
+impl Supervisor {
+    fn new(sandbox: Sandbox) -> Result<Supervisor> {
+        let blueprint = &sandbox.blueprint;
+        let directory = blueprint.directory();
+        let involved = json!({
+            "kind": "Pod",
+            "namespace": blueprint.manifest.pod.namespace,
+            "name": blueprint.name,
+            "uid": blueprint.uid,
+        });
+        let events = EventLog::open(&directory, involved)?;
+        let store = &blueprint.store;
+        let mut record = store.read(&blueprint.name)?.context("read the record written at the start")?;
+        record.init = Some(Identity::of(process::own_host_pid()?)?);
+        record.network_namespace = Some(crate::kernel::namespace::inode("/proc/self/ns/net")?);
+        let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
+        let containers = lifecycle.spec().containers.len();
+        let mask = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+        mask.thread_block().context("block signals")?;
+        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .context("signalfd")?;
+        let mut supervisor = Supervisor {
+            lifecycle,
+            clock: Instant::now(),
+            signals,
+            running: Vec::new(),
+            helpers: Vec::new(),
+            events,
+            record,
+            container_ids: vec![None; containers],
+            inbox: Vec::new(),
+            phase: None,
+            sandbox,
+        };
+        supervisor.write_down()?;
+        supervisor.tell(&Message::Sandbox);
+        Ok(supervisor)
+    }
+
+    /// Time of the pod's own clock.
+    pub(super) fn now(&self) -> Time {
+        self.clock.elapsed()
+    }
+
+    /// The same as wall-clock time, for people.
+    pub(super) fn wall(&self, time: Time) -> SystemTime {
+        self.sandbox.blueprint.started + time
+    }
+
+    /// Something happened, or a time has come; mere container output is neither.
+    fn is_due(&self) -> bool {
+        !self.inbox.is_empty() || self.lifecycle.next_wakeup().is_some_and(|time| time <= self.now())
+    }
+
+    /// Hands over what happened and does what follows, until there is nothing left to do; then writes it down.
+    fn settle(&mut self) -> Result<()> {
+        let mut happened = std::mem::take(&mut self.inbox);
+        if happened.is_empty() {
+            happened.push(Event::Tick);
+        }
+        while !happened.is_empty() {
+            for event in happened {
+                let now = self.now();
+                for action in self.lifecycle.step(now, event) {
+                    self.perform(action, now)?;
+                }
+            }
+            // Performing may have failed at once, which is something that happened.
+            happened = std::mem::take(&mut self.inbox);
+        }
+        self.write_down()
+    }
+
+    fn perform(&mut self, action: Action, now: Time) -> Result<()> {
+        match action {
+            Action::Start(instance) => self.start(instance),
+            Action::RunHook(instance, hook) => self.run_hook(instance, hook, now),
+            Action::RunProbe(instance, probe) => self.run_probe(instance, probe, now),
+            Action::AbortHook(instance, hook) => self.abort(instance, Purpose::Hook(hook))?,
+            Action::AbortProbe(instance, probe) => self.abort(instance, Purpose::Probe(probe))?,
+            Action::Terminate(instance) => self.signal(instance)?,
+            Action::Kill(instance) => {
+                if let Some(running) = self.running.iter_mut().find(|running| running.instance == instance) {
+                    // SIGKILL to its first process takes a whole PID namespace along; the rest of the cgroup follows when
+                    // that has ended.
+                    process::kill(running.child.pidfd.as_fd())?;
+                }
+            }
+            Action::Note(note) => {
+                let wall = self.wall(now);
+                self.events.append(self.lifecycle.spec(), &note, wall);
+            }
+            Action::End(phase) => self.phase = Some(phase),
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, instance: Instance) {
+        match instance::start(&self.sandbox, instance) {
+            Ok(running) => {
+                let name = &running.record.container;
+                let id = format!("barepod://{}_{name}_{}", self.sandbox.blueprint.uid, instance.attempt);
+                self.container_ids[instance.container] = Some(id);
+                self.running.push(running);
+            }
+            Err(failure) => {
+                let message = format!("{:#}", failure.error);
+                self.start_failed(instance, failure.reason, message);
+            }
+        }
+    }
+
+    pub(super) fn start_failed(&mut self, instance: Instance, reason: &str, message: String) {
+        let name = &self.lifecycle.spec().containers[instance.container].name;
+        let words = format!("container {name}: {message}");
+        self.tell(&Message::Warning(words));
+        self.inbox.push(Event::StartFailed { instance, reason: reason.to_owned(), message });
+    }
+
+    fn run_hook(&mut self, instance: Instance, hook: HookKind, now: Time) {
+        let container = &self.sandbox.blueprint.manifest.pod.containers[instance.container];
+        let handler = match hook {
+            HookKind::PostStart => container.post_start.clone(),
+            HookKind::PreStop => container.pre_stop.clone(),
+        };
+        if let Err(error) = self.start_helper(instance, Purpose::Hook(hook), handler, None, now) {
+            self.inbox.push(Event::HookEnded { instance, hook, result: Err(format!("{error:#}")) });
+        }
+    }
+
+    fn run_probe(&mut self, instance: Instance, probe: ProbeKind, now: Time) {
+        let container = &self.sandbox.blueprint.manifest.pod.containers[instance.container];
+        let spec = &self.lifecycle.spec().containers[instance.container];
+        let (configured, timing) = match probe {
+            ProbeKind::Startup => (&container.startup, &spec.startup),
+            ProbeKind::Liveness => (&container.liveness, &spec.liveness),
+            ProbeKind::Readiness => (&container.readiness, &spec.readiness),
+        };
+        let handler = configured.as_ref().map(|(handler, _)| handler.clone());
+        let timeout = timing.as_ref().map(|timing| timing.timeout);
+        if let Err(error) = self.start_helper(instance, Purpose::Probe(probe), handler, timeout, now) {
+            let outcome = ProbeOutcome::Unknown(format!("{error:#}"));
+            self.inbox.push(Event::ProbeEnded { instance, probe, outcome });
+        }
+    }
+
+    fn start_helper(
+        &mut self,
+        instance: Instance,
+        purpose: Purpose,
+        handler: Option<Handler>,
+        timeout: Option<Duration>,
+        now: Time,
+    ) -> Result<()> {
+        let handler = handler.context("no such hook or probe in the manifest")?;
+        let running = self
+            .running
+            .iter()
+            .find(|running| running.instance == instance)
+            .context("the container has ended")?;
+        self.helpers.push(helper::start(running, purpose, &handler, timeout, now, self.sandbox.lock)?);
+        Ok(())
+    }
+
+    /// The helper's result no longer matters: it is killed, and reaped when it has ended.
+    fn abort(&mut self, instance: Instance, purpose: Purpose) -> Result<()> {
+        for helper in
+            self.helpers.iter().filter(|helper| helper.instance == instance && helper.purpose == purpose)
+        {
+            process::kill(helper.child.pidfd.as_fd())?;
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, instance: Instance) -> Result<()> {
+        let container = &self.sandbox.blueprint.manifest.pod.containers[instance.container];
+        match self.running.iter().find(|running| running.instance == instance && running.ended.is_none()) {
+            Some(running) => {
+                process::signal(running.child.pidfd.as_fd(), container.stop_signal.unwrap_or(libc::SIGTERM))
+            }
+            None => Ok(()), // it ended meanwhile; its Exited is on the way
+        }
+    }
+
+    /// Replaces the record when there is something new to say.
+    fn write_down(&mut self) -> Result<()> {
+        let blueprint = &self.sandbox.blueprint;
+        let pod = &blueprint.manifest.pod;
+        let hosts = pod.containers.iter().zip(&blueprint.bundles).zip(&self.container_ids);
+        let host = Host {
+            uid: blueprint.uid.clone(),
+            pod_ip: "127.0.0.1".to_owned(),
+            started_at: blueprint.started,
+            qos_class: pod.qos_class().to_owned(),
+            containers: hosts
+                .map(|((container, bundle), id)| ContainerHost {
+                    container_id: id.clone(),
+                    image: container.image.value.clone(),
+                    image_id: bundle.path.display().to_string(),
+                })
+                .collect(),
+        };
+        let snapshot = self.lifecycle.snapshot(self.now());
+        let object = pod_object(&blueprint.manifest.object, &snapshot, self.lifecycle.spec(), &host);
+        let instances: Vec<_> =
+            self.running.iter().filter(|r| r.report.is_none()).map(|r| r.record.clone()).collect();
+        let ended = self.phase.is_some();
+        let changed = object != self.record.object
+            || ended != self.record.ended
+            || instances.len() != self.record.instances.len()
+            || !instances.iter().zip(&self.record.instances).all(|(a, b)| a.process == b.process);
+        if changed {
+            self.record.object = object;
+            self.record.instances = instances;
+            self.record.ended = ended;
+            // A full disk must not end the pod: readers see the record before, until there is space again.
+            if write_record(&blueprint.directory(), &self.record).is_err() {
+                self.record.object = serde_json::Value::Null;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last acts: the record is final, the cgroups of the containers are gone; ending this process does the rest.
+    fn finish(&mut self) -> Result<()> {
+        if let Some(reaper) = &self.sandbox.reaper {
+            process::kill(reaper.pidfd.as_fd())?;
+            process::wait(reaper, Some(Duration::from_secs(2)))?;
+        }
+        let blueprint = &self.sandbox.blueprint;
+        let pod =
+            crate::kernel::cgroup::Cgroup::new(&blueprint.hierarchy, &format!("{}/pod", blueprint.cgroup()))?;
+        // Whoever removes the pod tries again, and says so if it cannot be done.
+        pod.remove(Duration::from_secs(1)).ok();
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, message: &Message) {
+        if let Some(messages) = &self.sandbox.messages {
+            tell(messages, message);
+        }
+        // The CLI that started us goes away after the first container; then there is nobody to tell.
+        if matches!(message, Message::Started) {
+            self.sandbox.messages = None;
+        }
+    }
+}

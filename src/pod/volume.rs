@@ -1,0 +1,67 @@
+//! Volumes: `emptyDir` is a tmpfs inside the pod, `hostPath` a path of the host, looked up anew at each container start.
+
+use std::fs::{self, File};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::manifest::{HostPathType, Pod, Volume, VolumeSource};
+
+/// The volumes that the sandbox mounts as tmpfs, with their sizes in bytes: `sizeLimit`, at most the pod's memory limit.
+pub fn tmpfs_volumes(pod: &Pod) -> Vec<(String, Option<u64>)> {
+    let limit = pod.memory_limit();
+    let size = |size: Option<u64>| match (size, limit) {
+        (Some(size), Some(limit)) => Some(size.min(limit)),
+        (size, limit) => size.or(limit),
+    };
+    pod.volumes
+        .iter()
+        .filter_map(|volume| match &volume.source {
+            VolumeSource::EmptyDir { size_limit, .. } => Some((volume.name.clone(), size(*size_limit))),
+            VolumeSource::HostPath { .. } => None,
+        })
+        .collect()
+}
+
+/// Where a volume is in the pod init's mount namespace, made or checked as its type says.
+pub fn source(volume: &Volume, scratch: &Path) -> Result<PathBuf> {
+    match &volume.source {
+        VolumeSource::EmptyDir { .. } => Ok(scratch.join("volumes").join(&volume.name)),
+        VolumeSource::HostPath { path, kind } => {
+            let path = PathBuf::from(path);
+            host_path(&path, *kind)
+                .with_context(|| format!("volume {}: hostPath {}", volume.name, path.display()))?;
+            Ok(path)
+        }
+    }
+}
+
+fn host_path(path: &Path, kind: HostPathType) -> Result<()> {
+    match kind {
+        HostPathType::DirectoryOrCreate if !path.exists() => {
+            return fs::DirBuilder::new().recursive(true).mode(0o755).create(path).context("make directory");
+        }
+        HostPathType::FileOrCreate if !path.exists() => {
+            return File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o644)
+                .open(path)
+                .map(drop)
+                .context("make file");
+        }
+        _ => {}
+    }
+    let found = fs::metadata(path)?.file_type();
+    let (fits, what) = match kind {
+        HostPathType::Any => (true, "anything"),
+        HostPathType::Directory | HostPathType::DirectoryOrCreate => (found.is_dir(), "a directory"),
+        HostPathType::File | HostPathType::FileOrCreate => (found.is_file(), "a file"),
+        HostPathType::Socket => (found.is_socket(), "a socket"),
+        HostPathType::CharDevice => (found.is_char_device(), "a character device"),
+        HostPathType::BlockDevice => (found.is_block_device(), "a block device"),
+    };
+    ensure!(fits, "it is not {what}");
+    Ok(())
+}
