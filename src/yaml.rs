@@ -62,9 +62,8 @@ mod tests {
 
     #[test]
     fn nested_lists_and_maps_are_indented_as_kubectl_does() {
-        let value =
-            json!({"spec": {"containers": [{"name": "web", "args": ["-f", "a b"]}], "volumes": []}, "n": 1});
-        let expected = "spec:\n  containers:\n  - name: web\n    args:\n    - \"-f\"\n    - \"a b\"\n  volumes: []\nn: 1\n";
+        let value = json!({"spec": {"containers": [{"name": "web", "args": ["-f", "a b"]}], "volumes": []}, "count": 1});
+        let expected = "spec:\n  containers:\n  - name: web\n    args:\n    - \"-f\"\n    - \"a b\"\n  volumes: []\ncount: 1\n";
         assert_eq!(print(&value), expected);
     }
 

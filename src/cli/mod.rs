@@ -1,6 +1,7 @@
 //! The command line of `barepod`: one file per verb, thin. Exit codes: 0; 1 a wait that was not fulfilled; 2 usage or
 //! manifest; 125 barepod failed; 126, 127, 128+n as a shell has them; otherwise a command's own.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
@@ -112,13 +113,22 @@ pub fn main() -> i32 {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("barepod: {error:#}");
+            say(&format!("barepod: {error:#}"));
             FAILED
         }
     }
 }
 
+/// One line on standard error; when nobody reads it any more, the exit code still tells.
+pub fn say(line: &str) {
+    writeln!(std::io::stderr(), "{line}").ok();
+}
+
 fn dispatch(cli: Cli) -> Result<i32> {
+    // `barepod ps | head` ends like any other command. Only a pod must not end with whoever watches it.
+    if !matches!(cli.verb, Verb::Run(_) | Verb::Exec(_)) {
+        crate::kernel::sys::reset_signals()?;
+    }
     let store = cli.global.store()?;
     match cli.verb {
         Verb::Run(options) => run::main(&store, options),

@@ -1,6 +1,6 @@
 //! `barepod run`
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -79,7 +79,7 @@ pub fn main(store: &Store, options: Options) -> Result<i32> {
     let mut session = Session::start(store, blueprint).with_context(|| format!("start {name}"))?;
     if options.detach {
         session.wait_for_first(DETACH_DEADLINE)?;
-        println!("{name}");
+        writeln!(std::io::stdout(), "{name}").context("print the name")?;
         return Ok(0);
     }
     let code = session.foreground(&signals)?;
@@ -158,18 +158,18 @@ impl<'a> Session<'a> {
             match self.next_message(deadline)? {
                 Some(Message::Started) => return Ok(()),
                 Some(Message::Warning(warning)) => {
-                    eprintln!("barepod: warning: start {}: {warning}", self.name);
+                    super::say(&format!("barepod: warning: start {}: {warning}", self.name));
                     return Ok(());
                 }
                 Some(Message::Waiting(step)) => self.waiting("container", &step),
                 Some(Message::Sandbox | Message::Failed(_)) => {}
                 None if Instant::now() >= deadline => {
                     let record = self.store.load(&self.name)?;
-                    eprintln!(
+                    super::say(&format!(
                         "barepod: warning: start {}: no container has been started yet ({})",
                         self.name,
                         record.phase()
-                    );
+                    ));
                     return Ok(());
                 }
                 None => bail!("start {}: the pod init died", self.name),
@@ -178,10 +178,10 @@ impl<'a> Session<'a> {
     }
 
     fn waiting(&self, whose: &str, step: &str) {
-        eprintln!(
+        super::say(&format!(
             "barepod: {} waits at {whose}.{step}; its pod init is process {}",
             self.name, self.started.init.pid
-        );
+        ));
     }
 
     /// Shows what happens until the pod has ended; the exit code is the pod's.
@@ -190,15 +190,19 @@ impl<'a> Session<'a> {
             .context("signalfd")?;
         let directory = self.store.pod(&self.name);
         let watch = Watch::new(&[&directory])?;
-        let mut show = Show::new(self.store, &self.name)?;
+        let mut show = Some(Show::new(self.store, &self.name)?);
         let mut interrupted = false;
         loop {
             // Looked at first: what was written before the end is shown after it.
             let over = process::readable(self.started.init.pidfd.as_fd(), Duration::ZERO)?;
             self.say_where_it_waits()?;
-            show.catch_up(&watch)?;
+            // When nobody reads any more there is nothing left to show; the pod runs on.
+            if let Some(shown) = &mut show
+                && shown.catch_up(&watch).and_then(|()| if over { shown.finish() } else { Ok(()) }).is_err()
+            {
+                show = None;
+            }
             if over {
-                show.finish()?;
                 break;
             }
             while let Ok(Some(_)) = listener.read_signal() {
@@ -206,7 +210,7 @@ impl<'a> Session<'a> {
                 let grace = interrupted.then_some(0);
                 interrupted = true;
                 if let Err(error) = control::ask(&directory, &Request::Stop { grace }) {
-                    eprintln!("barepod: stop {}: {error:#}", self.name);
+                    super::say(&format!("barepod: stop {}: {error:#}", self.name));
                 }
             }
             let others: [BorrowedFd; 2] = [listener.as_fd(), self.started.init.pidfd.as_fd()];

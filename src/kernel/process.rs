@@ -227,6 +227,23 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// True when the process is on its way out: killed but not yet gone, or a zombie. Gone counts too.
+pub fn is_dying(pid: i32) -> bool {
+    const PF_EXITING: u64 = 0x4;
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
+    let is_zombie = matches!(fields.next(), Some("Z" | "X"));
+    let flags: u64 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
+    let killed = || {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let masks =
+            status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+        let mut masks = masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        masks.any(|mask| mask & (1 << (libc::SIGKILL - 1)) != 0)
+    };
+    is_zombie || flags & PF_EXITING != 0 || killed()
+}
+
 /// This process's pid in the numbering of `/proc`.
 pub fn own_host_pid() -> Result<i32> {
     let link = fs::read_link("/proc/self").context("read /proc/self")?;

@@ -4,10 +4,10 @@
 //! Liveness is a lock, but a free lock means only that the pod init is dying: whoever finds it free keeps it, kills the
 //! pod's cgroups, waits until they are empty, and only then removes anything.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -43,10 +43,35 @@ pub fn everything(store: &Store, name: &str) -> Result<()> {
 /// When the pod runs.
 pub fn pod(store: &Store, name: &str) -> Result<()> {
     store.load(name).map(drop).or_else(|error| if store.pod(name).is_dir() { Ok(()) } else { Err(error) })?;
-    let Some(_held) = lock::acquire(&store.lock(name))? else {
+    let Some(_held) = take(store, name)? else {
         bail!("pod {name} is running; barepod rm -f {name} stops it first");
     };
     everything(store, name)
+}
+
+/// Takes the lock of a pod that is dead or dying; `None` when it lives. A pod init that was killed a moment ago still holds
+/// its lock, so it is waited for.
+pub fn take(store: &Store, name: &str) -> Result<Option<File>> {
+    let start = Instant::now();
+    loop {
+        if let Some(held) = lock::acquire(&store.lock(name))? {
+            return Ok(Some(held));
+        }
+        let lives = match store.read(name)? {
+            Some(record) => lives(&record)?,
+            None => false,
+        };
+        if lives || start.elapsed() > PATIENCE {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Some process in the pod's cgroups is not on its way out.
+fn lives(record: &Record) -> Result<bool> {
+    let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;
+    Ok(cgroup.pids()?.into_iter().any(|pid| !process::is_dying(pid)))
 }
 
 /// Kills and removes the cgroups of a pod.
@@ -98,7 +123,7 @@ pub fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
 /// thing that it removed.
 pub fn garbage(store: &Store, mut tell: impl FnMut(String)) -> Result<()> {
     for name in store.names()? {
-        let Some(_held) = lock::acquire(&store.lock(&name))? else { continue };
+        let Some(_held) = take(store, &name)? else { continue };
         let record = store.read(&name)?;
         match record {
             Some(record) if record.ended => {

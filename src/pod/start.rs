@@ -11,10 +11,9 @@ use anyhow::{Context, Result, bail};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
-use super::store::{ContainerName, Liveness, Record, Store, make_directory, write_record};
+use super::store::{ContainerName, Record, Store, make_directory, write_record};
 use super::{init, remove};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
-use crate::kernel::lock;
 use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::model::{Backoff, Kind};
 use crate::manifest::Manifest;
@@ -101,7 +100,7 @@ pub fn start(blueprint: Blueprint) -> Result<Started> {
     let name = blueprint.name.clone();
     store.create()?;
     // The lock first: from here until the pod init is gone nobody else can make, or remove, a pod of this name.
-    let Some(held) = lock::acquire(&store.lock(&name))? else {
+    let Some(held) = remove::take(&store, &name)? else {
         bail!("pod {name} is running; barepod rm -f {name} removes it")
     };
     claim(&store, &name)?;
@@ -182,14 +181,6 @@ fn first_record(blueprint: &Blueprint) -> Record {
 /// A fresh random uid.
 pub fn new_uid() -> Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/uuid").context("read a uuid")?.trim().to_owned())
-}
-
-/// Looks whether a pod of that name runs.
-pub fn is_running(store: &Store, name: &str) -> Result<bool> {
-    Ok(match store.read(name)? {
-        Some(record) => store.liveness(name, &record)? == Liveness::Running,
-        None => false,
-    })
 }
 
 /// How long a pod init may take to make its sandbox.

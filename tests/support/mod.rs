@@ -165,6 +165,13 @@ impl Lab {
         self.record(pod)["init"]["pid"].as_i64().unwrap() as i32
     }
 
+    /// SIGKILL to the pod init; returns when it has ended. Until then a pod may still look as if it ran.
+    pub fn kill_init(&self, pod: &str) {
+        let init = self.init_pid(pod);
+        kill(init);
+        self.until("the pod init to end", seconds(2), || has_ended(init));
+    }
+
     pub fn phase(&self, pod: &str) -> String {
         self.inspect(pod)["status"]["phase"].as_str().unwrap().to_owned()
     }
@@ -271,6 +278,8 @@ impl Drop for Background {
     fn drop(&mut self) {
         self.child.kill().ok();
         self.child.wait().ok();
+        fs::remove_file(self.out.with_extension("out")).ok();
+        fs::remove_file(self.out.with_extension("err")).ok();
     }
 }
 
