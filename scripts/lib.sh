@@ -82,4 +82,5 @@ need_rust() {
     [ "$(printf '%s\n%s\n' "$want" "$have" | sort -V | head -n 1)" = "$want" ] ||
         die "Rust $have is too old: barepod needs $want or newer (rustup update)."
     need cc gcc "Rust links with it"
+    need "/usr/lib/$(uname -m)-linux-gnu/crt1.o" libc6-dev "Rust links with it"
 }

@@ -35,7 +35,7 @@ fn alone<F: FnOnce(&Lab)>(body: F) {
     // leaks::NAME::{{closure}}
     let test = std::any::type_name::<F>().split("::").nth(1).unwrap();
     let output = Command::new("unshare")
-        .args(["--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])
+        .args(["--mount", "--pid", "-f", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(ALONE, "1")

@@ -4,14 +4,15 @@ use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
 
 use super::MergeContext;
-use crate::manifest::{Container, expand};
+use crate::manifest::Container;
+use crate::manifest::expand::{Variables, expand};
 
 /// What a bundle without PATH gets; the same as with containerd.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Lays the manifest over the bundle's process.
 pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> Result<Process> {
-    let own = expand::environment(&container.env);
+    let own = Variables::expanded(&container.env);
     let mut process = base.clone();
     process.set_args(Some(args(base, container, &own)?));
     process.set_env(Some(env(base, &context.hostname, &own)));
@@ -34,14 +35,14 @@ pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> R
 
 /// `command` replaces the bundle's arguments wholly. `args` alone come after the bundle's first argument: `config.json`
 /// keeps ENTRYPOINT and CMD of an image in one list, of which the first word is the program.
-fn args(base: &Process, container: &Container, env: &[(String, String)]) -> Result<Vec<String>> {
+fn args(base: &Process, container: &Container, env: &Variables) -> Result<Vec<String>> {
     let given = base.args().clone().unwrap_or_default();
-    let expand = |words: &Option<Vec<String>>| -> Vec<String> {
-        words.iter().flatten().map(|word| expand::expand(word, |name| expand::lookup(env, name))).collect()
+    let expanded = |words: &Option<Vec<String>>| -> Vec<String> {
+        words.iter().flatten().map(|word| expand(word, |name| env.get(name))).collect()
     };
     let args = match (&container.command, &container.args) {
-        (Some(_), _) => [expand(&container.command), expand(&container.args)].concat(),
-        (None, Some(_)) => given.into_iter().take(1).chain(expand(&container.args)).collect(),
+        (Some(_), _) => [expanded(&container.command), expanded(&container.args)].concat(),
+        (None, Some(_)) => given.into_iter().take(1).chain(expanded(&container.args)).collect(),
         (None, None) => given,
     };
     if args.is_empty() {
@@ -51,20 +52,16 @@ fn args(base: &Process, container: &Container, env: &[(String, String)]) -> Resu
 }
 
 /// The bundle's variables, `HOSTNAME`, the manifest's; each name once, a later one wins in the place of the first.
-fn env(base: &Process, hostname: &str, own: &[(String, String)]) -> Vec<String> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: &str| match env.iter_mut().find(|(known, _)| known == name) {
-        Some(known) => known.1 = value.to_owned(),
-        None => env.push((name.to_owned(), value.to_owned())),
-    };
-    set("PATH", PATH);
+fn env(base: &Process, hostname: &str, own: &Variables) -> Vec<String> {
+    let mut env = Variables::default();
+    env.set("PATH", PATH);
     for variable in base.env().iter().flatten() {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
-        set(name, value);
+        env.set(name, value);
     }
-    set("HOSTNAME", hostname);
-    own.iter().for_each(|(name, value)| set(name, value));
-    env.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    env.set("HOSTNAME", hostname);
+    own.iter().for_each(|(name, value)| env.set(name, value));
+    env.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
 /// The container's user and group win over the pod's, these over the bundle's. Another user than the bundle's has group 0

@@ -90,6 +90,9 @@ enum Verb {
         /// Which shell
         shell: clap_complete::Shell,
     },
+    /// PID 1 of a shared process namespace
+    #[command(hide = true)]
+    Reaper,
     /// Write man pages
     #[command(hide = true)]
     Man {
@@ -147,6 +150,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
             clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut std::io::stdout());
             Ok(0)
         }
+        Verb::Reaper => crate::pod::reaper::main(),
         Verb::Man { directory } => {
             clap_mangen::generate_to(Cli::command(), directory)?;
             Ok(0)

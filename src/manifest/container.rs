@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use super::check::nearest;
+use super::check::{MOST, nearest};
+use super::expand::Variables;
 use super::handler;
 use super::names;
 use super::node::{Node, Value};
@@ -10,7 +11,7 @@ use super::pod::{
     Container, ContainerPort, ContainerSecurity, MessagePolicy, Pod, Propagation, Spanned, VolumeMount,
     VolumeSource,
 };
-use super::problem::{Problem, quoted};
+use super::problem::{Problem, listed, quoted};
 use super::read::{checked, flag, id, resources, restart_policy, text, texts};
 use crate::lifecycle::model::{Kind, ProbeKind, RestartPolicy, RestartRule, RuleAction};
 
@@ -27,7 +28,7 @@ pub struct Context<'a> {
     /// The container's ports.
     pub ports: &'a [ContainerPort],
     /// The container's variables as written.
-    pub env: &'a [(String, String)],
+    pub env: &'a Variables,
 }
 
 /// Reads an entry of `initContainers` or `containers`.
@@ -48,7 +49,7 @@ pub fn read(
     let in_container = |name: &str| format!("{path}.{name}");
     let ports = ports(node, path, problems);
     let env = env(node, path, problems);
-    let context = Context { pod, ports: &ports, env: &env };
+    let context = Context { pod, ports: &ports, env: &Variables::plain(&env) };
     if kind == Kind::Init {
         refuse_for_inits(node, path, problems);
     }
@@ -168,7 +169,8 @@ fn mounts(node: &Node, path: &str, pod: &Pod, problems: &mut Vec<Problem>) -> Ve
         let Some(name) = item.get("name") else { continue };
         let volume = name.text().unwrap_or_default().to_owned();
         let source = pod.volumes.iter().find(|known| known.name == volume).map(|known| &known.source);
-        if source.is_none() && name.text().is_some() {
+        // Not for thousands of them: each is compared with every volume.
+        if source.is_none() && name.text().is_some() && problems.len() < MOST {
             problems.push(name.error(format!("{path}.name: {}", no_such_volume(&volume, pod))));
         }
         let target = item.get("mountPath").map_or(String::new(), |node| {
@@ -212,7 +214,7 @@ fn no_such_volume(volume: &str, pod: &Pod) -> String {
     let hint = match (nearest(volume, names.iter().copied()), names.is_empty()) {
         (Some(name), _) => format!("did you mean {}?", quoted(name)),
         (None, true) => "the pod has no volumes".to_owned(),
-        (None, false) => format!("the pod has {}", names.join(", ")),
+        (None, false) => format!("the pod has {}", listed(&names)),
     };
     format!("no volume is named {}; {hint}", quoted(volume))
 }

@@ -1,5 +1,7 @@
 //! `$(VAR)` in commands, arguments and values.
 
+use std::collections::HashMap;
+
 /// Replaces `$(VAR)` by the variable's value; `$$` is one `$`, so `$$(VAR)` stays `$(VAR)`. What names no variable stays
 /// as it is written.
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
@@ -28,22 +30,51 @@ pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> Strin
     out
 }
 
-/// The variables of a container in order, each expanded with those before it; a later one of the same name wins.
-pub fn environment(env: &[(String, String)]) -> Vec<(String, String)> {
-    let mut done: Vec<(String, String)> = Vec::with_capacity(env.len());
-    for (name, value) in env {
-        let value = expand(value, |wanted| lookup(&done, wanted));
-        match done.iter_mut().find(|(known, _)| known == name) {
-            Some(known) => known.1 = value,
-            None => done.push((name.clone(), value)),
-        }
-    }
-    done
+/// Variables in order, each name once: a later value replaces an earlier one in its place.
+#[derive(Debug, Clone, Default)]
+pub struct Variables {
+    list: Vec<(String, String)>,
+    index: HashMap<String, usize>,
 }
 
-/// The value of a variable; of several of one name the last.
-pub fn lookup<'a>(env: &'a [(String, String)], wanted: &str) -> Option<&'a str> {
-    env.iter().rev().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+impl Variables {
+    /// The variables of a container, each expanded with those before it.
+    pub fn expanded(env: &[(String, String)]) -> Variables {
+        let mut variables = Variables::default();
+        for (name, value) in env {
+            let value = expand(value, |wanted| variables.get(wanted));
+            variables.set(name, &value);
+        }
+        variables
+    }
+
+    /// The variables of a container as written.
+    pub fn plain(env: &[(String, String)]) -> Variables {
+        let mut variables = Variables::default();
+        env.iter().for_each(|(name, value)| variables.set(name, value));
+        variables
+    }
+
+    /// Adds or replaces one.
+    pub fn set(&mut self, name: &str, value: &str) {
+        match self.index.get(name) {
+            Some(at) => self.list[*at].1 = value.to_owned(),
+            None => {
+                self.index.insert(name.to_owned(), self.list.len());
+                self.list.push((name.to_owned(), value.to_owned()));
+            }
+        }
+    }
+
+    /// The value of one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.index.get(name).map(|at| self.list[*at].1.as_str())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.list.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 #[cfg(test)]
@@ -56,13 +87,13 @@ mod tests {
 
     #[test]
     fn variables_are_expanded_as_in_kubernetes() {
-        let env = pairs(&[
+        let env = Variables::plain(&pairs(&[
             ("VAR_A", "A"),
             ("VAR_B", "B"),
             ("VAR_C", "C"),
             ("VAR_REF", "$(VAR_A)"),
             ("VAR_EMPTY", ""),
-        ]);
+        ]));
         for (text, expected) in [
             ("$(VAR_A)", "A"),
             ("___$(VAR_B)___", "___B___"),
@@ -90,14 +121,14 @@ mod tests {
             ("é$(VAR_A)é", "éAé"),
             ("", ""),
         ] {
-            assert_eq!(expand(text, |name| lookup(&env, name)), expected, "{text}");
+            assert_eq!(expand(text, |name| env.get(name)), expected, "{text}");
         }
     }
 
     #[test]
     fn a_variable_sees_only_those_before_it() {
         let env = pairs(&[("A", "$(B)"), ("B", "b"), ("C", "$(A)-$(B)"), ("B", "$(B)b"), ("D", "$(B)")]);
-        let expected = pairs(&[("A", "$(B)"), ("B", "bb"), ("C", "$(B)-b"), ("D", "bb")]);
-        assert_eq!(environment(&env), expected);
+        let expected = [("A", "$(B)"), ("B", "bb"), ("C", "$(B)-b"), ("D", "bb")];
+        assert_eq!(Variables::expanded(&env).iter().collect::<Vec<_>>(), expected);
     }
 }

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::container::Context;
-use super::expand;
+use super::expand::expand;
 use super::node::{Entry, Node, Value};
 use super::pod::Handler;
-use super::problem::{Problem, quoted};
+use super::problem::{Problem, listed, quoted};
 use super::read::{seconds, text, texts};
 use crate::lifecycle::model::{Probe, ProbeKind};
 
@@ -65,8 +65,7 @@ pub fn probe(
     // Kubernetes expands variables in the commands of probes, though not of hooks.
     let handler = match handler? {
         Handler::Exec(command) => {
-            let lookup = |name: &str| expand::lookup(context.env, name);
-            Handler::Exec(command.iter().map(|word| expand::expand(word, lookup)).collect())
+            Handler::Exec(command.iter().map(|word| expand(word, |name| context.env.get(name))).collect())
         }
         other => other,
     };
@@ -162,7 +161,7 @@ fn port(node: &Node, path: &str, context: &Context, problems: &mut Vec<Problem>)
         let names: Vec<_> = context.ports.iter().filter_map(|port| port.name.as_deref()).collect();
         let has = match names.is_empty() {
             true => "this container names no ports".to_owned(),
-            false => format!("this container has {}", names.join(", ")),
+            false => format!("this container has {}", listed(&names)),
         };
         let hint = if name.parse::<u16>().is_ok() { "; write a number without quotes" } else { "" };
         problems.push(port.error(format!("{path}.port: no port is named {}; {has}{hint}", quoted(name))));

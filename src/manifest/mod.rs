@@ -1,6 +1,6 @@
 //! The Pod manifest: text in, a typed [`Pod`] or every problem with its place out. Nothing here touches the system.
 //!
-//! [`node`] reads YAML and JSON into a tree that knows lines and columns; [`schema`] is the Pod type as data and [`check`]
+//! [`node`] (with [`scalar`]) reads YAML and JSON into a tree that knows lines and columns; [`schema`] is the Pod type as data and [`check`]
 //! holds the tree against it; [`read`] turns the tree into a [`Pod`] with the rules that need more than one field;
 //! [`defaults`] makes the object that `inspect` shows.
 
@@ -18,6 +18,7 @@ pub mod problem;
 pub mod quantity;
 pub mod read;
 pub mod resources;
+pub mod scalar;
 pub mod schema;
 
 pub use pod::{

@@ -3,12 +3,14 @@
 //! Scalars are read as `kubectl` reads them: YAML 1.1 words such as `yes` are booleans, `0777` is octal. Everything is
 //! bounded, because a manifest may come from anywhere: size, depth, and what aliases multiply.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
+use saphyr_parser::{Event, Marker, Parser, Tag};
 use serde_json::{Map, Value as Json};
 
 use super::problem::{Problem, quoted};
+use super::scalar::scalar;
 
 /// Longest document, in bytes.
 pub const LONGEST: usize = 1 << 20;
@@ -145,6 +147,7 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
         return Err(Problem::error(1, 1, format!("larger than {} KiB", LONGEST >> 10)));
     }
     refuse_bad_characters(text)?;
+    let text = &join_surrogates(text);
     let mut builder =
         Builder { frames: Vec::new(), anchors: HashMap::new(), budget: BUDGET, documents: Vec::new() };
     for event in Parser::new_from_str(text) {
@@ -179,6 +182,42 @@ fn refuse_bad_characters(text: &str) -> Result<(), Problem> {
         last = c;
     }
     Ok(())
+}
+
+/// JSON escapes what is beyond U+FFFF as two halves, which YAML does not know: `\ud83d\ude00` becomes `\U0001f600`.
+/// What follows on the same line moves by two columns. A document that begins with a brace has no other kind of string
+/// in which such an escape would be plain text.
+fn join_surrogates(text: &str) -> Cow<'_, str> {
+    const PAIR: usize = "\\ud83d\\ude00".len();
+    if !text.trim_start().starts_with('{') || !text.contains("\\u") {
+        return Cow::Borrowed(text);
+    }
+    let half = |at: usize| {
+        let digits = text.get(at..at + PAIR / 2)?.strip_prefix("\\u")?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut rest = 0;
+    while let Some(found) = text[rest..].find('\\') {
+        let at = rest + found;
+        let pair = half(at).zip(half(at + PAIR / 2)).map(|(high, low)| [high, low]);
+        let joined = pair.and_then(|pair| char::decode_utf16(pair).next()?.ok()).filter(|c| *c > '\u{ffff}');
+        out.push_str(&text[rest..at]);
+        rest = match joined {
+            Some(joined) => {
+                out.push_str(&format!("\\U{:08x}", u32::from(joined)));
+                at + PAIR
+            }
+            // An escape of two characters, so that the second of `\\\\` does not begin another.
+            None => {
+                let end = text[at + 1..].chars().next().map_or(at + 1, |next| at + 1 + next.len_utf8());
+                out.push_str(&text[at..end]);
+                end
+            }
+        };
+    }
+    out.push_str(&text[rest..]);
+    Cow::Owned(out)
 }
 
 /// A list or mapping that has begun.
@@ -344,80 +383,6 @@ fn merge(node: Node, place: Marker, merged: &mut Vec<Entry>) -> Result<(), Probl
         _ => return Err(at(place, "the value of a merge key << is a mapping or a list of mappings")),
     }
     Ok(())
-}
-
-fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, String> {
-    // An escape in quotes can make one; no path, argument or variable of a process can hold it.
-    if text.contains('\0') {
-        return Err("a NUL character".to_owned());
-    }
-    let string = || Value::String(text.to_owned());
-    let resolved = || if style == ScalarStyle::Plain { resolve(text) } else { string() };
-    let Some(tag) = tag else { return Ok(resolved()) };
-    let value = match tag.suffix.as_str() {
-        _ if !tag.is_yaml_core_schema() => None,
-        "str" => Some(string()),
-        "null" => Some(resolve(text)).filter(|value| *value == Value::Null),
-        "bool" => Some(resolve(text)).filter(|value| matches!(value, Value::Bool(..))),
-        "int" => Some(resolve(text)).filter(|value| matches!(value, Value::Number(Some(_), _))),
-        "float" => Some(resolve(text)).filter(|value| matches!(value, Value::Number(..))),
-        _ => None,
-    };
-    value.ok_or_else(|| format!("tag {} is not supported here", quoted(&tag.to_string())))
-}
-
-/// What a plain scalar is, by the rules of the YAML library that Kubernetes uses.
-fn resolve(text: &str) -> Value {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            return Value::Bool(true, text.to_owned());
-        }
-        "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Value::Bool(false, text.to_owned());
-        }
-        _ => {}
-    }
-    match integer(text) {
-        Some(integer) => Value::Number(Some(integer), text.to_owned()),
-        None if is_float(text) => Value::Number(None, text.to_owned()),
-        None => Value::String(text.to_owned()),
-    }
-}
-
-/// `1_000`, `-5`, `0x1F`, `0b101`, `0o17` and the old octal `017`.
-fn integer(text: &str) -> Option<i64> {
-    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '+') {
-        return None;
-    }
-    let digits: String = text.trim_start_matches(['-', '+']).chars().filter(|c| *c != '_').collect();
-    let sign = if text.starts_with('-') { "-" } else { "" };
-    if text.len() - text.trim_start_matches(['-', '+']).len() > 1 || digits.starts_with(['-', '+']) {
-        return None;
-    }
-    let (radix, digits) = match digits.as_bytes() {
-        [b'0', b'x' | b'X', ..] => (16, &digits[2..]),
-        [b'0', b'b' | b'B', ..] => (2, &digits[2..]),
-        [b'0', b'o' | b'O', ..] => (8, &digits[2..]),
-        [b'0', _, ..] => (8, &digits[1..]),
-        _ => (10, digits.as_str()),
-    };
-    if digits.starts_with(['-', '+']) {
-        return None;
-    }
-    i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
-}
-
-fn is_float(text: &str) -> bool {
-    let plain = text.trim_start_matches(['-', '+']);
-    if text.len() - plain.len() > 1 {
-        return false;
-    }
-    if [".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"].contains(&plain) {
-        return true;
-    }
-    let number = plain.starts_with(|c: char| c.is_ascii_digit() || c == '.');
-    number && plain.chars().any(|c| c.is_ascii_digit()) && plain.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]

@@ -86,6 +86,23 @@ fn what_serde_json_prints_is_read_back() {
 }
 
 #[test]
+fn surrogate_pairs_of_json_are_one_character() {
+    let read = |text: &str| one(text).get("a").unwrap().text().unwrap().to_owned();
+    assert_eq!(read(r#" {"a": "\ud83d\ude00\u0041\uD83D\uDE00"}"#), "😀A😀");
+    assert_eq!(read(r#"{"a": "\\ud83d\\ude00"}"#), r"\ud83d\ude00");
+    assert_eq!(read(r#"a: '\ud83d\ude00'"#), r"\ud83d\ude00");
+    for broken in [
+        r#"{"a": "\ud83d"}"#,
+        r#"{"a": "\ud83dx"}"#,
+        r#"{"a": "\ude00\ud83d"}"#,
+        r#"{"a": "\"#,
+        r#"{"a": "\ué"#,
+    ] {
+        fails(broken);
+    }
+}
+
+#[test]
 fn several_documents_are_several_nodes_and_empty_ones_are_none() {
     assert_eq!(parse("---\na: 1\n---\n---\n# only a comment\n---\nb: 2\n...\n").unwrap().len(), 2);
     assert!(parse("").unwrap().is_empty());
@@ -185,9 +202,7 @@ fn foreign_tags_are_refused() {
 }
 
 #[test]
-fn a_million_keys_do_not_take_long() {
+fn a_mapping_may_have_very_many_keys() {
     let text: String = (0..90_000).map(|n| format!("k{n}: 1\n")).collect();
-    let started = std::time::Instant::now();
-    assert!(parse(&text).is_ok() || text.len() > LONGEST);
-    assert!(started.elapsed().as_secs() < 20);
+    assert_eq!(one(&text).entries().len(), 90_000);
 }

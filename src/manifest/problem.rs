@@ -105,6 +105,13 @@ pub fn quoted(text: &str) -> String {
     }
 }
 
+/// The first few of some names.
+pub fn listed(names: &[&str]) -> String {
+    const MOST: usize = 10;
+    let rest = if names.len() > MOST { format!(" and {} more", names.len() - MOST) } else { String::new() };
+    format!("{}{rest}", names[..names.len().min(MOST)].join(", "))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,9 +11,9 @@ use anyhow::{Context, Result};
 
 use super::control::Server;
 use super::start::{Blueprint, Message};
-use super::supervisor;
+use super::{reaper, supervisor};
 use crate::kernel::cgroup::Cgroup;
-use crate::kernel::process::{self, Child, Placement};
+use crate::kernel::process::{self, Child};
 use crate::kernel::{identity, mount, network, sys};
 use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
 
@@ -141,7 +141,7 @@ impl Making<'_> {
             }
             SandboxStep::EtcFiles => etc_files(&scratch.join("etc"), &self.blueprint.manifest.pod.hostname),
             SandboxStep::Reaper => {
-                self.reaper = Some(reaper()?);
+                self.reaper = Some(reaper::spawn()?);
                 Ok(())
             }
             SandboxStep::Control => {
@@ -196,22 +196,7 @@ fn etc_files(directory: &Path, hostname: &str) -> Result<()> {
     fs::write(directory.join("resolv.conf"), resolv).context("write resolv.conf")
 }
 
-/// PID 1 of the shared process namespace: reaps, and does nothing else. It has no memory of its own to speak of.
-fn reaper() -> Result<Child> {
-    process::spawn(&Placement { namespaces: libc::CLONE_NEWPID as u64, ..Placement::default() }, || {
-        if sys::close_all_but(&[]).is_err() {
-            return 1;
-        }
-        loop {
-            // No child at the moment (ECHILD): orphans come later, so look again.
-            if nix::sys::wait::wait().is_err() {
-                std::thread::sleep(std::time::Duration::from_millis(100));
-            }
-        }
-    })
-}
-
-/// Opens the reaper's PID namespace for containers to be born into.
+/// The reaper's PID namespace, for containers to be born into.
 pub fn shared_pid_namespace(reaper: &Child) -> Result<PathBuf> {
     Ok(PathBuf::from(format!("/proc/{}/ns/pid", process::host_pid(reaper.pidfd.as_fd())?)))
 }

@@ -14,6 +14,7 @@ pub mod instance;
 pub mod logread;
 pub mod logs;
 pub mod message;
+pub mod reaper;
 pub mod remove;
 pub mod start;
 pub mod store;

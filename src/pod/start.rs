@@ -15,8 +15,10 @@ use super::store::{ContainerName, Record, Store, make_directory, write_record};
 use super::{init, remove};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
 use crate::kernel::process::{self, Child, Placement};
+use crate::lifecycle::Lifecycle;
 use crate::lifecycle::model::{Backoff, Kind};
 use crate::manifest::Manifest;
+use crate::object::{ContainerHost, Host, pod_object};
 
 /// Everything a pod is made from; it passes to the pod init by staying in memory.
 pub struct Blueprint {
@@ -86,6 +88,25 @@ impl Blueprint {
     /// `LOGS/NS_NAME_UID`
     pub fn logs(&self) -> PathBuf {
         self.store.logs.join(format!("{}_{}_{}", self.manifest.pod.namespace, self.name, self.uid))
+    }
+
+    /// What the Pod object says of this machine.
+    pub fn host(&self, container_ids: &[Option<String>]) -> Host {
+        let pod = &self.manifest.pod;
+        let containers = pod.containers.iter().zip(&self.bundles).zip(container_ids);
+        Host {
+            uid: self.uid.clone(),
+            pod_ip: "127.0.0.1".to_owned(),
+            started_at: self.started,
+            qos_class: pod.qos_class().to_owned(),
+            containers: containers
+                .map(|((container, bundle), id)| ContainerHost {
+                    container_id: id.clone(),
+                    image: container.image.value.clone(),
+                    image_id: bundle.path.display().to_string(),
+                })
+                .collect(),
+        }
     }
 
     /// One cgroup hierarchy.
@@ -162,6 +183,10 @@ fn make_cgroups(blueprint: &Blueprint) -> Result<Cgroup> {
 
 fn first_record(blueprint: &Blueprint) -> Record {
     let containers = &blueprint.manifest.pod.containers;
+    // The pod before anything has happened: Pending, everything waiting.
+    let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
+    let snapshot = lifecycle.snapshot(Duration::ZERO);
+    let host = blueprint.host(&vec![None; containers.len()]);
     let name = |container: &crate::manifest::Container| ContainerName {
         name: container.name.clone(),
         app: container.kind == Kind::App,
@@ -174,7 +199,7 @@ fn first_record(blueprint: &Blueprint) -> Record {
         instances: Vec::new(),
         ended: false,
         containers: containers.iter().map(name).collect(),
-        object: blueprint.manifest.object.clone(),
+        object: pod_object(&blueprint.manifest.object, &snapshot, lifecycle.spec(), &host),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::model::{Action, Event, HookKind, Instance, Phase, ProbeKind, ProbeOutcome, Time};
 use crate::manifest::Handler;
-use crate::object::{ContainerHost, Host, pod_object};
+use crate::object::pod_object;
 
 /// The supervisor's state: what runs, and what the lifecycle thinks of it.
 pub struct Supervisor {
@@ -242,21 +242,7 @@ impl Supervisor {
     /// Replaces the record when there is something new to say.
     fn write_down(&mut self) -> Result<()> {
         let blueprint = &self.sandbox.blueprint;
-        let pod = &blueprint.manifest.pod;
-        let hosts = pod.containers.iter().zip(&blueprint.bundles).zip(&self.container_ids);
-        let host = Host {
-            uid: blueprint.uid.clone(),
-            pod_ip: "127.0.0.1".to_owned(),
-            started_at: blueprint.started,
-            qos_class: pod.qos_class().to_owned(),
-            containers: hosts
-                .map(|((container, bundle), id)| ContainerHost {
-                    container_id: id.clone(),
-                    image: container.image.value.clone(),
-                    image_id: bundle.path.display().to_string(),
-                })
-                .collect(),
-        };
+        let host = blueprint.host(&self.container_ids);
         let snapshot = self.lifecycle.snapshot(self.now());
         let object = pod_object(&blueprint.manifest.object, &snapshot, self.lifecycle.spec(), &host);
         let instances: Vec<_> =
