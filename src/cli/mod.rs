@@ -54,7 +54,7 @@ pub struct Global {
     /// Cgroup, from the root of the hierarchy, below which pods get theirs
     #[arg(long, global = true, value_name = "PATH", default_value = "")]
     cgroup_parent: String,
-    /// Say more
+    /// Say more: what a pod is made of and where its files are
     #[arg(short, long, global = true)]
     verbose: bool,
 }
@@ -134,7 +134,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
     }
     let store = cli.global.store()?;
     match cli.verb {
-        Verb::Run(options) => run::main(&store, options),
+        Verb::Run(options) => run::main(&store, options, cli.global.verbose),
         Verb::Ps(options) => ps::main(&store, &options),
         Verb::Inspect(options) => inspect::main(&store, &options),
         Verb::Logs(options) => logs::main(&store, &options),

@@ -50,7 +50,7 @@ pub struct Options {
 const DETACH_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs the verb.
-pub fn main(store: &Store, options: Options) -> Result<i32> {
+pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
     super::need_root("run")?;
     // From here on this is the binary that containers get to see: one that they cannot overwrite.
     if !sealed::is_sealed()? {
@@ -77,6 +77,9 @@ pub fn main(store: &Store, options: Options) -> Result<i32> {
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().context("block signals")?;
     let mut session = Session::start(store, blueprint).with_context(|| format!("start {name}"))?;
+    if verbose {
+        session.describe()?;
+    }
     if options.detach {
         session.wait_for_first(DETACH_DEADLINE)?;
         writeln!(std::io::stdout(), "{name}").context("print the name")?;
@@ -148,6 +151,19 @@ impl<'a> Session<'a> {
             return Ok(None);
         }
         Ok(Some(serde_json::from_str(&line).context("understand the pod init")?))
+    }
+
+    /// What the pod is made of and where its files are, for `-v`.
+    fn describe(&self) -> Result<()> {
+        let record = self.store.load(&self.name)?;
+        let init = record.init.as_ref().map_or(0, |init| init.pid);
+        let say = |what: &str, value: &str| super::say(&format!("barepod: {what:<11} {value}"));
+        say("pod init", &format!("process {init}"));
+        say("namespaces", &format!("/proc/{init}/ns"));
+        say("cgroup", &record.cgroup);
+        say("state", &self.store.pod(&self.name).display().to_string());
+        say("logs", &record.logs.display().to_string());
+        Ok(())
     }
 
     /// Until the first container has been started, could not be started, or the time is over: all three are exit 0,

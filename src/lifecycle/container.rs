@@ -174,6 +174,14 @@ impl Lifecycle {
             started_at,
             finished_at: now,
         };
+        // A kubelet tells this in the status only; whoever reads the log wants to see the end where it happened.
+        let after = (now - started_at).as_secs_f64();
+        let name = &self.spec.containers[instance.container].name;
+        let message = match exit.signal {
+            Some(signal) => format!("Container {name} was ended by signal {signal} after {after:.3} s"),
+            None => format!("Container {name} exited with code {} after {after:.3} s", exit.code),
+        };
+        self.note(instance.container, exit.code != 0 && cause.is_none(), reason, message);
         self.down(ended, instance.container, cause);
     }
 

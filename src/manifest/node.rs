@@ -117,7 +117,11 @@ impl Node {
             Value::Null => Json::Null,
             Value::Bool(value, _) => Json::Bool(*value),
             Value::Number(Some(integer), _) => Json::from(*integer),
-            Value::Number(None, text) => text.parse::<f64>().map_or(Json::String(text.clone()), Json::from),
+            Value::Number(None, text) => {
+                // JSON has no infinity; what is too large stays as it was written.
+                let number = text.parse().ok().and_then(serde_json::Number::from_f64);
+                number.map_or(Json::String(text.clone()), Json::Number)
+            }
             Value::String(text) => Json::String(text.clone()),
             Value::List(items) => items.iter().map(Node::json).collect(),
             Value::Map(entries) => {

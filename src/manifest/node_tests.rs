@@ -40,6 +40,8 @@ fn scalars_are_read_as_kubectl_reads_them() {
         ("-5", json!(-5)),
         ("1.5", json!(1.5)),
         ("1e3", json!(1000.0)),
+        ("1e999", json!("1e999")),
+        (".inf", json!(".inf")),
         ("1:30", json!("1:30")),
         ("2026-11-21", json!("2026-11-21")),
         ("'yes'", json!("yes")),
