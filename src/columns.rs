@@ -122,6 +122,10 @@ fn summarize(pod: &Value) -> Summary {
                 summary.ready += 1;
             }
         }
+        // barepod's own: kubectl knows no pod whose supervisor was killed, and its containers would hide that.
+        if status["reason"] == "SandboxLost" {
+            summary.status = "SandboxLost".to_string();
+        }
         if summary.status == "Completed" && has_running {
             summary.status = if condition(status, "Ready") { "Running" } else { "NotReady" }.to_string();
         }

@@ -21,6 +21,8 @@ pub struct Show {
     events: PathBuf,
     log: Option<BufReader<File>>,
     line: String,
+    /// The container whose line on the screen has not ended yet.
+    open: Option<usize>,
     containers: Vec<Output>,
 }
 
@@ -29,20 +31,14 @@ struct Output {
     name: String,
     directory: PathBuf,
     reader: Option<Reader>,
-    /// The last piece shown did not end its line.
-    open_line: bool,
 }
 
 impl Show {
     /// Begins at the beginning.
     pub fn new(store: &Store, pod: &str) -> Result<Show> {
         let record = store.load(pod)?;
-        let output = |name: &str| Output {
-            name: name.to_owned(),
-            directory: record.logs.join(name),
-            reader: None,
-            open_line: false,
-        };
+        let output =
+            |name: &str| Output { name: name.to_owned(), directory: record.logs.join(name), reader: None };
         Ok(Show {
             paint: Paint::for_stdout(),
             started: record.object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
@@ -50,6 +46,7 @@ impl Show {
             events: store.pod(pod).join("events.jsonl"),
             log: None,
             line: String::new(),
+            open: None,
             containers: record.containers.iter().map(|container| output(&container.name)).collect(),
         })
     }
@@ -71,9 +68,9 @@ impl Show {
             if let Some(reader) = &mut output.reader {
                 reader.finish(&mut |line| Ok(out.write_all(line.text)?))?;
             }
-            if output.open_line {
-                writeln!(out).context("write output")?;
-            }
+        }
+        if self.open.is_some() {
+            writeln!(out).context("write output")?;
         }
         Ok(())
     }
@@ -88,7 +85,8 @@ impl Show {
             let text = describe(self.line.trim_end(), &self.started);
             let warning = self.line.contains(r#""type":"Warning""#);
             let text = if warning { self.paint.warning(&text) } else { self.paint.dim(&text) };
-            writeln!(out, "{text}").context("write output")?;
+            let end = if self.open.take().is_some() { "\n" } else { "" };
+            writeln!(out, "{end}{text}").context("write output")?;
             self.line.clear();
         }
         Ok(())
@@ -96,7 +94,8 @@ impl Show {
 
     fn output(&mut self, n: usize, watch: &Watch, out: &mut impl Write) -> Result<()> {
         let (paint, width) = (self.paint, self.width);
-        let Output { name, directory, reader, open_line } = &mut self.containers[n];
+        let open = &mut self.open;
+        let Output { name, directory, reader } = &mut self.containers[n];
         if reader.is_none() {
             if !directory.exists() {
                 return Ok(());
@@ -109,11 +108,13 @@ impl Show {
         }
         let Some(reader) = reader else { return Ok(()) };
         let mut print = |line: &crate::pod::logread::Line| {
-            if !std::mem::replace(open_line, line.partial) {
-                let prefix = paint.container(n, &format!("{name:>width$} |"));
-                write!(out, "{prefix} ")?;
+            if *open != Some(n) {
+                // The screen has one cursor: somebody else's unfinished line ends here, and goes on later.
+                let end = if open.is_some() { "\n" } else { "" };
+                write!(out, "{end}{} ", paint.container(n, &format!("{name:>width$} |")))?;
             }
             out.write_all(line.text)?;
+            *open = line.partial.then_some(n);
             if !line.partial {
                 out.write_all(b"\n")?;
             }

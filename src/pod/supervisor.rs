@@ -69,6 +69,8 @@ impl Supervisor {
         let store = &blueprint.store;
         let mut record = store.read(&blueprint.name)?.context("read the record written at the start")?;
         record.init = Some(Identity::of(process::own_host_pid()?)?);
+        // So that the first comparison sees a change: the record on disk does not know its pod init yet.
+        record.object = serde_json::Value::Null;
         record.network_namespace = Some(crate::kernel::namespace::inode("/proc/self/ns/net")?);
         let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
         let containers = lifecycle.spec().containers.len();
