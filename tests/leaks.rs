@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use barepod::kernel::cgroup::{Hierarchy, Version};
 use barepod::plan::Rootfs;
@@ -19,33 +19,14 @@ use nix::mount::{MsFlags, mount, umount};
 use nix::sched::{CloneFlags, unshare};
 use support::*;
 
-/// Set in the process that a test runs in.
-const ALONE: &str = "BAREPOD_TEST_ALONE";
-
-/// Runs the test, whose own closure this must be, in namespaces of its own: this program is started there once more, for
-/// this one test. A shell is the first process there, since somebody must reap orphans.
+/// Runs the test on a host of its own, prepared as it is the hardest to leave nothing on.
 fn alone<F: FnOnce(&Lab)>(body: F) {
-    need_root();
-    if std::env::var_os(ALONE).is_some() {
+    support::alone::<F>(|| {
         prepare_host();
         let lab = Lab::new();
         prepare_lab(&lab);
-        return body(&lab);
-    }
-    // leaks::NAME::{{closure}}
-    let test = std::any::type_name::<F>().split("::").nth(1).unwrap();
-    let output = Command::new("unshare")
-        .args(["--mount", "--pid", "-f", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, "1")
-        .env(LAB, format!("{}-{test}", std::process::id()))
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    // A name that fits no test would succeed too.
-    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+        body(&lab);
+    });
 }
 
 /// The least friendly host: every mount is shared, as systemd makes them. Places where a stray file might go are empty.

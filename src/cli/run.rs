@@ -71,6 +71,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         backoff: backoff(options.crash_loop_max),
         wait_at: options.wait_at.clone(),
         started: SystemTime::now(),
+        clock: Instant::now(),
         hierarchy: Hierarchy::detect()?,
     };
     // Blocked before the pod init exists, so that none is lost between its start and our listening.

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::control::Server;
+use super::reaper;
 use super::start::{Blueprint, Message};
-use super::{reaper, supervisor};
+use super::supervisor::Supervisor;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::process::{self, Child};
 use crate::kernel::{identity, mount, network, sys};
@@ -47,14 +48,15 @@ pub fn main(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: PipeWrit
     let failure = match (made, control) {
         (Ok(()), Some(control)) => {
             let scratch = scratch(&blueprint);
-            let sandbox = Sandbox { blueprint, scratch, control, reaper, lock, messages: Some(messages) };
-            match supervisor::run(sandbox) {
-                Ok(()) => return 0,
-                // The record stays as it is: the pod is then lost, which is what it is.
-                Err(error) => {
-                    eprintln!("{error:#}");
-                    return 1;
+            let copy = messages.try_clone().ok(); // without it the CLI waits for nothing and says so
+            let sandbox = Sandbox { blueprint, scratch, control, reaper, lock, messages: copy };
+            match Supervisor::new(sandbox) {
+                Ok(supervisor) => {
+                    drop(messages);
+                    // What went wrong is in the event log; the record stays as it is, which says that the pod is lost.
+                    return i32::from(supervisor.run().is_err());
                 }
+                Err(error) => format!("{error:#}"),
             }
         }
         (Err(error), _) => format!("{error:#}"),

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::PipeReader;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use oci_spec::runtime::Spec;
@@ -38,6 +38,8 @@ pub struct Blueprint {
     pub wait_at: Option<String>,
     /// When the pod was started; all times of the pod are this plus a monotonic clock.
     pub started: SystemTime,
+    /// The same moment on the clock that never jumps.
+    pub clock: Instant,
     /// The cgroup hierarchy in use.
     pub hierarchy: Hierarchy,
 }

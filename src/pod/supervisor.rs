@@ -3,7 +3,7 @@
 //! It has one thread and never waits for anything but poll(2).
 
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -18,7 +18,9 @@ use super::start::Message;
 use super::store::{Record, write_record};
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
-use crate::lifecycle::model::{Action, Event, HookKind, Instance, Phase, ProbeKind, ProbeOutcome, Time};
+use crate::lifecycle::model::{
+    Action, Event, HookKind, Instance, Note, Phase, ProbeKind, ProbeOutcome, Time,
+};
 use crate::manifest::Handler;
 use crate::object::pod_object;
 
@@ -26,7 +28,6 @@ use crate::object::pod_object;
 pub struct Supervisor {
     pub(super) sandbox: Sandbox,
     pub(super) lifecycle: Lifecycle,
-    clock: Instant,
     /// SIGTERM and SIGINT, which reach a PID 1 only like this.
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
@@ -39,24 +40,9 @@ pub struct Supervisor {
     phase: Option<Phase>,
 }
 
-/// Runs the pod until it has ended.
-pub fn run(sandbox: Sandbox) -> Result<()> {
-    let mut supervisor = Supervisor::new(sandbox)?;
-    supervisor.inbox.push(Event::Begin);
-    loop {
-        if supervisor.is_due() {
-            supervisor.settle()?;
-        }
-        if supervisor.phase.is_some() {
-            return supervisor.finish();
-        }
-        supervisor.wait()?;
-        supervisor.collect()?;
-    }
-}
-
 impl Supervisor {
-    fn new(sandbox: Sandbox) -> Result<Supervisor> {
+    /// Takes over a sandbox that has been made.
+    pub fn new(sandbox: Sandbox) -> Result<Supervisor> {
         let blueprint = &sandbox.blueprint;
         let directory = blueprint.directory();
         let involved = json!({
@@ -80,7 +66,6 @@ impl Supervisor {
             .context("signalfd")?;
         let mut supervisor = Supervisor {
             lifecycle,
-            clock: Instant::now(),
             signals,
             running: Vec::new(),
             helpers: Vec::new(),
@@ -96,9 +81,36 @@ impl Supervisor {
         Ok(supervisor)
     }
 
+    /// Runs the pod until it has ended. A failure of the pod init itself goes to the event log; the pod is then lost.
+    pub fn run(mut self) -> Result<()> {
+        let lived = self.live();
+        if let Err(error) = &lived {
+            let message = format!("The pod init failed: {error:#}");
+            let note = Note { container: None, warning: true, reason: "SandboxLost", message };
+            let now = self.wall(self.now());
+            self.events.append(self.lifecycle.spec(), &note, now);
+        }
+        lived
+    }
+
+    /// The event loop: hand over what happened, do what follows, wait for what happens next.
+    fn live(&mut self) -> Result<()> {
+        self.inbox.push(Event::Begin);
+        loop {
+            if self.is_due() {
+                self.settle()?;
+            }
+            if self.phase.is_some() {
+                return self.finish();
+            }
+            self.wait()?;
+            self.collect()?;
+        }
+    }
+
     /// Time of the pod's own clock.
     pub(super) fn now(&self) -> Time {
-        self.clock.elapsed()
+        self.sandbox.blueprint.clock.elapsed()
     }
 
     /// The same as wall-clock time, for people.

@@ -320,6 +320,34 @@ pub fn kill(pid: i32) {
 /// A program that waits for SIGTERM and then ends at once, as a shell command in a manifest.
 pub const UNTIL_TERM: &str = "trap 'exit 0' TERM; sleep 600 & wait";
 
+/// Set in the process that a test runs in alone.
+const ALONE: &str = "BAREPOD_TEST_ALONE";
+
+/// Runs the body of a test in a PID and mount namespace of its own, as if on a host of its own: this program is started
+/// there once more, for this one test. A shell is the first process there, since somebody must reap orphans.
+///
+/// `F` is a closure of the test, whose name is taken from it.
+pub fn alone<F>(body: impl FnOnce()) {
+    need_root();
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    // BINARY::TEST::{{closure}}
+    let test = std::any::type_name::<F>().split("::").nth(1).unwrap();
+    let output = Command::new("unshare")
+        .args(["--mount", "--pid", "-f", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .env(LAB, format!("{}-{test}", std::process::id()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // A name that fits no test would succeed too.
+    assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}{stderr}");
+}
+
 /// The directories of a cgroup in every hierarchy of this machine.
 pub fn cgroup_directories(cgroup: &str) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
