@@ -427,11 +427,15 @@ fn a_pod_init_killed_at_any_step_of_a_container_leaves_nothing_after_gc() {
         full_bundle(lab);
         let manifest = lab.manifest(&everything(lab, "./full"));
         let before = Picture::take(lab);
-        for step in container_steps() {
-            for victims in [Victims::Init, Victims::Both] {
-                crash_at(lab, &format!("container.{step}"), &manifest, victims);
-                assert!(lab.ok(&["gc"]).contains("lost pod everything"), "{step}");
-                before.assert_same(lab, &format!("a crash at container.{step} and gc"));
+        // Taking turns, since what a container's child leaves does not depend on the CLI; the slow run does both.
+        let both = std::env::var_os("BAREPOD_TEST_SLOW").is_some();
+        for (n, step) in container_steps().into_iter().enumerate() {
+            for (turn, victims) in [Victims::Init, Victims::Both].into_iter().enumerate() {
+                if both || n % 2 == turn {
+                    crash_at(lab, &format!("container.{step}"), &manifest, victims);
+                    assert!(lab.ok(&["gc"]).contains("lost pod everything"), "{step}");
+                    before.assert_same(lab, &format!("a crash at container.{step} and gc"));
+                }
             }
         }
     });

@@ -43,7 +43,7 @@ pub fn check(spec: &Spec) -> Result<()> {
     let process = spec.process().as_ref().context("process is missing")?;
     ensure!(spec.root().is_some(), "root is missing");
     for (name, hooks) in used_hooks(spec) {
-        ensure!(!hooks, "hooks.{name}: hooks of a bundle are not run in a pod; barepod-oci runs them");
+        ensure!(!hooks, "hooks.{name}: hooks of a bundle are not run in a pod");
     }
     let linux = spec.linux().as_ref().context("linux is missing")?;
     if linux.sysctl().as_ref().is_some_and(|sysctl| !sysctl.is_empty()) {

@@ -23,15 +23,21 @@ const LONGEST: u64 = 4 << 20;
 /// Reads and checks `file` (`-` is standard input). Problems and warnings are printed to stderr; `None` = there were
 /// problems.
 pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
-    let (text, shown, directory) = read(file)?;
-    let manifest = match manifest::load(&text) {
+    let (text, shown, directory) = match read(file) {
         Ok(manifest) => manifest,
-        Err(problems) => {
-            problems.iter().for_each(|problem| eprintln!("{}", problem.render(&shown, &text)));
+        Err(error) => {
+            super::say(&format!("barepod: {error:#}"));
             return Ok(None);
         }
     };
-    manifest.warnings.iter().for_each(|warning| eprintln!("{}", warning.render(&shown, &text)));
+    let manifest = match manifest::load(&text) {
+        Ok(manifest) => manifest,
+        Err(problems) => {
+            problems.iter().for_each(|problem| super::say(&problem.render(&shown, &text)));
+            return Ok(None);
+        }
+    };
+    manifest.warnings.iter().for_each(|warning| super::say(&warning.render(&shown, &text)));
     let search = search_path(search);
     let mut problems = Vec::new();
     let mut bundles = Vec::new();
@@ -43,7 +49,7 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
         }
     }
     problems.dedup(); // two containers of one broken bundle
-    problems.iter().for_each(|problem| eprintln!("{problem}"));
+    problems.iter().for_each(|problem| super::say(problem));
     Ok(problems.is_empty().then_some(Loaded { manifest, bundles }))
 }
 

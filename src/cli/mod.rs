@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::pod::reaper;
 use crate::pod::store::Store;
 
 pub mod check;
@@ -34,7 +35,7 @@ pub const USAGE: i32 = 2;
 
 /// A Kubernetes Pod on one Linux machine with nothing under it but the kernel.
 #[derive(Debug, Parser)]
-#[command(name = "barepod", version, max_term_width = 100)]
+#[command(name = "barepod", version, max_term_width = 100, arg_required_else_help = true)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -90,11 +91,7 @@ enum Verb {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// PID 1 of a shared process namespace
-    #[command(hide = true)]
-    Reaper,
     /// Write man pages
-    #[command(hide = true)]
     Man {
         /// Where to
         directory: PathBuf,
@@ -112,8 +109,11 @@ impl Global {
 
 /// Runs the command line; what it returns is the exit code.
 pub fn main() -> i32 {
-    let cli = Cli::parse();
-    match dispatch(cli) {
+    // Not a verb: what the pod init makes PID 1 of a shared process namespace.
+    let is_reaper =
+        std::env::args_os().nth(1).is_some_and(|verb| verb.as_encoded_bytes() == reaper::VERB.to_bytes());
+    let result = if is_reaper { reaper::main() } else { dispatch(Cli::parse()) };
+    match result {
         Ok(code) => code,
         Err(error) => {
             say(&format!("barepod: {error:#}"));
@@ -128,8 +128,11 @@ pub fn say(line: &str) {
 }
 
 fn dispatch(cli: Cli) -> Result<i32> {
-    // `barepod ps | head` ends like any other command. Only a pod must not end with whoever watches it.
-    if !matches!(cli.verb, Verb::Run(_) | Verb::Exec(_)) {
+    // `barepod ps | head` ends like any other command; what does more than print goes on to its end.
+    if matches!(
+        cli.verb,
+        Verb::Ps(_) | Verb::Inspect(_) | Verb::Logs(_) | Verb::Events(_) | Verb::Completions { .. }
+    ) {
         crate::kernel::sys::reset_signals()?;
     }
     let store = cli.global.store()?;
@@ -150,9 +153,9 @@ fn dispatch(cli: Cli) -> Result<i32> {
             clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut std::io::stdout());
             Ok(0)
         }
-        Verb::Reaper => crate::pod::reaper::main(),
         Verb::Man { directory } => {
-            clap_mangen::generate_to(Cli::command(), directory)?;
+            clap_mangen::generate_to(Cli::command(), &directory)
+                .with_context(|| format!("write man pages to {}", directory.display()))?;
             Ok(0)
         }
     }

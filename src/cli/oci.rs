@@ -65,7 +65,7 @@ pub fn main() -> i32 {
     match dispatch(Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("barepod-oci: {error:#}");
+            super::say(&format!("barepod-oci: {error:#}"));
             1
         }
     }

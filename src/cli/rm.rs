@@ -23,7 +23,7 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let mut code = 0;
     for name in &options.pods {
         if let Err(error) = remove_one(store, name, options.force).with_context(|| format!("rm {name}")) {
-            eprintln!("barepod: {error:#}");
+            super::say(&format!("barepod: {error:#}"));
             code = super::FAILED;
         }
     }
@@ -34,7 +34,7 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<()> {
     if force && store.load(name).is_ok() {
         // A pod that had to be killed is told about, but it is gone, and that is what was asked for.
         if let Err(error) = super::stop::stop(store, name, Some(0)) {
-            eprintln!("barepod: rm {name}: {error:#}");
+            super::say(&format!("barepod: rm {name}: {error:#}"));
         }
     }
     remove::pod(store, name)

@@ -16,6 +16,8 @@ use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::watch::Watch;
 use crate::kernel::{process, sealed};
 use crate::lifecycle::model::Backoff;
+use crate::plan::Step;
+use crate::plan::sandbox::SandboxStep;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
 use crate::pod::start::{self, Blueprint, Message, SANDBOX_DEADLINE, Started};
@@ -39,8 +41,8 @@ pub struct Options {
     /// Cap of the restart back-off; below 10 s also its first delay
     #[arg(long, value_name = "D", value_parser = super::duration)]
     crash_loop_max: Option<Duration>,
-    /// Stop and wait at this step (sandbox.STEP or container.STEP), for tests of what a crash leaves
-    #[arg(long, hide = true, value_name = "STEP")]
+    /// Stop and wait at this step (sandbox.STEP or container.STEP, see docs/steps.md), to look around or to pull the plug
+    #[arg(long, value_name = "STEP", value_parser = step)]
     wait_at: Option<String>,
     /// Manifest; - is standard input
     file: PathBuf,
@@ -91,6 +93,22 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         remove::pod(store, &name).with_context(|| format!("rm {name}"))?;
     }
     Ok(code)
+}
+
+/// `sandbox.volume`, `container.pivot-root`: a step that exists.
+fn step(text: &str) -> Result<String, String> {
+    let known = match text.split_once('.') {
+        Some(("sandbox", name)) => SandboxStep::NAMES.contains(&name),
+        Some(("container", name)) => Step::NAMES.contains(&name),
+        _ => false,
+    };
+    let names = || {
+        [
+            SandboxStep::NAMES.map(|n| format!("sandbox.{n}")).join(" "),
+            Step::NAMES.map(|n| format!("container.{n}")).join(" "),
+        ]
+    };
+    if known { Ok(text.to_owned()) } else { Err(format!("no such step; there are: {}", names().join(" "))) }
 }
 
 /// `--crash-loop-max 2s`: 0, 2, 2, …

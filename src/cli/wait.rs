@@ -61,7 +61,12 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
 }
 
 fn not_reached(options: &Options, record: &Record, why: &str) -> i32 {
-    eprintln!("barepod: wait {} for {:?}: {why} (phase {})", options.pod, options.goal, record.phase());
+    super::say(&format!(
+        "barepod: wait {} for {:?}: {why} (phase {})",
+        options.pod,
+        options.goal,
+        record.phase()
+    ));
     1
 }
 

@@ -69,10 +69,7 @@ pub fn run(root: &Path, id: &str, bundle: &Path, stdio: Stdio) -> Result<Child> 
         Ok(child)
     });
     if started.is_err() {
-        cgroup
-            .kill(DEADLINE)
-            .and_then(|()| cgroup.remove(DEADLINE))
-            .context("clean up after a failed start")?;
+        remove_cgroup(&cgroup, id).context("clean up after a failed start")?;
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
     }
     started
@@ -138,11 +135,21 @@ impl Record {
             ensure!(process::readable(pidfd.as_fd(), DEADLINE)?, "container {} does not end", self.id);
         }
         let cgroup = Cgroup::new(&Hierarchy::detect()?, &self.cgroup)?;
-        cgroup.kill(DEADLINE)?;
-        cgroup.remove(DEADLINE)?;
+        remove_cgroup(&cgroup, &self.id)?;
         let directory = root.join(&self.id);
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))
     }
+}
+
+/// Kills what is left and removes the cgroup; our own parent of it goes with the last one, one given by the spec stays.
+fn remove_cgroup(cgroup: &Cgroup, id: &str) -> Result<()> {
+    cgroup.kill(DEADLINE)?;
+    cgroup.remove(DEADLINE)?;
+    if cgroup.path() == own_cgroup(id) { cgroup.remove_empty_parents("") } else { Ok(()) }
+}
+
+fn own_cgroup(id: &str) -> String {
+    format!("barepod-oci/{id}")
 }
 
 /// Ids become directory names: letters, digits and `_ + - .`, not a dot alone, at most 255 characters.
@@ -155,7 +162,7 @@ fn check_id(id: &str) -> Result<()> {
 
 /// `linux.cgroupsPath` below the hierarchy's root, or one of our own.
 fn cgroup_path(given: Option<&Path>, id: &str) -> Result<String> {
-    let Some(path) = given else { return Ok(format!("barepod-oci/{id}")) };
+    let Some(path) = given else { return Ok(own_cgroup(id)) };
     let path = path.to_str().context("linux.cgroupsPath is not UTF-8")?;
     ensure!(!path.contains(':'), "linux.cgroupsPath {path}: the systemd form is not supported yet");
     Ok(path.trim_start_matches('/').to_owned())

@@ -101,9 +101,13 @@ impl Supervisor {
         let now = self.wall(self.now());
         let mut still_running = Vec::new();
         for mut running in std::mem::take(&mut self.running) {
+            if running.report.is_some() {
+                // That it has started is told before anything it says, and before its end.
+                self.hear(&mut running)?;
+                still_running.push(running);
+                continue;
+            }
             running.pump(now, PIECE)?;
-            // The report before the end: a program that has already ended was started all the same.
-            self.hear(&mut running)?;
             if running.ended.is_none() {
                 running.ended = ended(&running.child)?;
                 if running.ended.is_some() {
@@ -111,7 +115,7 @@ impl Supervisor {
                     running.oom_killed = running.cgroup.oom_kills().is_ok_and(|kills| kills > 0);
                 }
             }
-            let over = running.ended.is_some() && running.report.is_none() && running.clear();
+            let over = running.ended.is_some() && running.clear();
             match running.ended {
                 Some(exit) if over => self.instance_ended(running, exit, now)?,
                 _ => still_running.push(running),

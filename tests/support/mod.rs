@@ -434,7 +434,9 @@ pub fn bundles() -> PathBuf {
     static ONE_AT_A_TIME: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock();
     if !place.exists() {
-        let fresh = place.with_extension(std::process::id().to_string());
+        // Not by pid: some tests run in PID namespaces of their own, where all have the same.
+        let unique = fs::read_to_string("/proc/sys/kernel/random/uuid").unwrap();
+        let fresh = place.with_extension(unique.trim());
         make_bundle(&fresh.join("box"));
         if fs::rename(&fresh, &place).is_err() {
             fs::remove_dir_all(&fresh).unwrap(); // another test process was faster, just now
