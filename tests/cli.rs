@@ -780,6 +780,20 @@ fn exec_passes_the_exit_code_and_standard_input_through() {
 }
 
 #[test]
+fn a_pod_that_run_has_returned_for_can_be_entered_at_once() {
+    let lab = Lab::new();
+    let manifest = lab.manifest(&lasting("entered"));
+    for _ in 0..if slowdown() > 1 { 5 } else { 40 } {
+        lab.ok(&["run", "-d", &manifest]);
+        lab.ok(&["exec", "entered", "--", "true"]);
+        lab.ok(&["logs", "entered"]);
+        lab.ok(&["kill", "entered", "-c", "app", "-s", "KILL"]);
+        lab.wait_ended("entered", 10);
+        lab.ok(&["rm", "entered"]);
+    }
+}
+
+#[test]
 fn many_execs_at_once_all_come_back() {
     let lab = Lab::new();
     let name = lab.start_ready(&lasting("many"));

@@ -11,14 +11,14 @@
 
 use std::fs::File;
 use std::io::{PipeWriter, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::Spec;
 
-use crate::container::exec::{become_command, enter};
+use crate::container::exec::{become_command, enter, needed};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
 use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
 use crate::kernel::process::{self, Placement};
@@ -75,14 +75,16 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     let cgroup = Cgroup::new(&Hierarchy::detect()?, &instance.cgroup)?;
     let spec = store.pod(&options.pod).join(format!("{}.{}.json", instance.container, instance.attempt));
     let spec: Spec = serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
-    let process = command(spec.process().as_ref().context("process is missing")?, &options.command);
-    let steps = plan::process_steps(&process, None)?;
+    let process = spec.process().as_ref().context("process is missing")?;
+    let steps = plan::exec_steps(process, &options.command)?;
     let Stdio { input, output, error } = stdio_of_this_process()?;
     let stdio = Stdio { input: if options.interactive { input } else { null()? }, output, error };
 
     let door = cgroup.door()?;
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
-    process::spawn(&Placement::default(), move || {
+    let mut descriptors = needed(container.as_fd(), &door, &stdio);
+    descriptors.push(writer.as_raw_fd());
+    process::spawn(&Placement { keep: Some(descriptors), ..Placement::default() }, move || {
         // Whatever happens to the terminal, or to the process that waits for the result, does not reach the keeper.
         let kept = nix::unistd::setsid().context("setsid").and_then(|_| {
             enter(container.as_fd())?;
@@ -98,17 +100,6 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
         Ok(code) => Ok(code),
         Err(_) => bail!("{text}"),
     }
-}
-
-/// The container's own process with another command. Inheritable and ambient capabilities are for that process alone.
-fn command(process: &Process, command: &[String]) -> Process {
-    let mut process = process.clone();
-    process.set_args(Some(command.to_vec()));
-    if let Some(mut sets) = process.capabilities().clone() {
-        sets.set_inheritable(None).set_ambient(None);
-        process.set_capabilities(Some(sets));
-    }
-    process
 }
 
 /// In the keeper, which is in the container by now: makes the command and waits for it.

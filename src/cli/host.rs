@@ -22,22 +22,23 @@ pub fn main() -> Result<i32> {
     let features = look();
     for Feature { name, purpose, found } in &features {
         match found {
-            Ok(detail) => {
-                println!("found    {name:<26} {purpose}{}{detail}", if detail.is_empty() { "" } else { ": " })
-            }
-            Err(error) => println!("missing  {name:<26} {purpose}: {error:#}"),
+            Ok(detail) => super::print(&format!(
+                "found    {name:<26} {purpose}{}{detail}",
+                if detail.is_empty() { "" } else { ": " }
+            ))?,
+            Err(error) => super::print(&format!("missing  {name:<26} {purpose}: {error:#}"))?,
         }
     }
     let missing: Vec<_> =
         features.iter().filter(|feature| feature.found.is_err()).map(|feature| feature.name).collect();
     if missing.is_empty() {
-        println!("this machine can run pods");
+        super::print("this machine can run pods")?;
         return Ok(0);
     }
     if !nix::unistd::geteuid().is_root() {
-        println!("some of this can only be found out as root: sudo barepod check --host");
+        super::print("some of this can only be found out as root: sudo barepod check --host")?;
     }
-    println!("this machine cannot run pods as it is; missing: {}", missing.join(", "));
+    super::print(&format!("this machine cannot run pods as it is; missing: {}", missing.join(", ")))?;
     Ok(super::FAILED)
 }
 

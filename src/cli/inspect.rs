@@ -27,8 +27,8 @@ enum Format {
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let (record, _) = store.view(&options.pod)?;
     match options.output {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&record.object)?),
-        Format::Yaml => print!("{}", crate::yaml::print(&record.object)),
+        Format::Json => super::print(&serde_json::to_string_pretty(&record.object)?)?,
+        Format::Yaml => super::print(crate::yaml::print(&record.object).trim_end())?,
     }
     Ok(0)
 }

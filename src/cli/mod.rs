@@ -122,9 +122,21 @@ pub fn main() -> i32 {
     }
 }
 
+/// One line, or several, on standard output.
+pub fn print(text: &str) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("write output")
+}
+
 /// One line on standard error; when nobody reads it any more, the exit code still tells.
 pub fn say(line: &str) {
     writeln!(std::io::stderr(), "{line}").ok();
+}
+
+/// Names the outside processes that had to be killed before a pod could die.
+pub fn tell_killed(pod: &str, holders: &[String]) {
+    for holder in holders {
+        say(&format!("barepod: {pod}: killed {holder}, which held the pod from outside"));
+    }
 }
 
 fn dispatch(cli: Cli) -> Result<i32> {

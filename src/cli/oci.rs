@@ -89,7 +89,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
             Ok(process::exit_code(status).0)
         }
         Verb::State { id } => {
-            println!("{}", serde_json::to_string_pretty(&oci::load(&root, &id)?.state())?);
+            super::print(&serde_json::to_string_pretty(&oci::load(&root, &id)?.state())?)?;
             Ok(0)
         }
         Verb::Kill { id, signal } => {

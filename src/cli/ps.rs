@@ -35,16 +35,15 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
         }
     }
     if options.output == Some(Format::Json) {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&json!({"apiVersion": "v1", "kind": "List", "items": objects}))?
-        );
+        super::print(&serde_json::to_string_pretty(
+            &json!({"apiVersion": "v1", "kind": "List", "items": objects}),
+        )?)?;
         return Ok(0);
     }
     let now = SystemTime::now();
     let wide = options.output == Some(Format::Wide);
     let mut rows = vec![columns::header(wide)];
     rows.extend(objects.iter().map(|object| columns::row(object, now, wide)));
-    print!("{}", columns::table(&rows));
+    super::print(columns::table(&rows).trim_end())?;
     Ok(0)
 }

@@ -37,5 +37,6 @@ fn remove_one(store: &Store, name: &str, force: bool) -> Result<()> {
             super::say(&format!("barepod: rm {name}: {error:#}"));
         }
     }
-    remove::pod(store, name)
+    super::tell_killed(name, &remove::pod(store, name)?);
+    Ok(())
 }

@@ -48,6 +48,8 @@ pub struct Options {
     file: PathBuf,
 }
 
+/// How long `--wait-at` leaves one to look around.
+const LOOK_AROUND: Duration = Duration::from_secs(24 * 3600);
 /// How long `-d` waits for the first container.
 const DETACH_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -90,7 +92,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
     }
     let code = session.foreground(&signals)?;
     if options.rm {
-        remove::pod(store, &name).with_context(|| format!("rm {name}"))?;
+        super::tell_killed(&name, &remove::pod(store, &name).with_context(|| format!("rm {name}"))?);
     }
     Ok(code)
 }
@@ -134,12 +136,15 @@ impl<'a> Session<'a> {
         let started = start::start(blueprint)?;
         let heard = BufReader::new(started.messages.try_clone().context("copy message pipe")?);
         let mut session = Session { store, name, started, heard };
-        let deadline = Instant::now() + SANDBOX_DEADLINE;
+        let mut deadline = Instant::now() + SANDBOX_DEADLINE;
         loop {
             match session.next_message(deadline)? {
                 Some(Message::Sandbox) => return Ok(session),
                 Some(Message::Failed(error)) => return session.give_up(&error),
-                Some(Message::Waiting(step)) => session.waiting("sandbox", &step),
+                Some(Message::Waiting(step)) => {
+                    session.waiting("sandbox", &step);
+                    deadline += LOOK_AROUND;
+                }
                 Some(Message::Started | Message::Warning(_)) => {}
                 None => return session.give_up("the pod init died, or did not make its sandbox in time"),
             }
@@ -253,7 +258,10 @@ impl<'a> Session<'a> {
         }
         process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
         let (record, liveness) = self.store.view(&self.name)?;
-        remove_cgroups(self.store, &self.name, &record)?;
+        // The pod init cannot remove the cgroup that it is in; whoever sees it end does.
+        if let Some(_held) = remove::take(self.store, &self.name)? {
+            super::tell_killed(&self.name, &remove::cgroups(self.store, &record)?);
+        }
         if liveness == Liveness::Lost {
             bail!("pod {} was lost: its init process was killed", self.name);
         }
@@ -268,14 +276,6 @@ impl<'a> Session<'a> {
             }
         }
         Ok(())
-    }
-}
-
-/// The pod init cannot remove the cgroup that it is in; whoever sees it end does.
-fn remove_cgroups(store: &Store, name: &str, record: &Record) -> Result<()> {
-    match crate::kernel::lock::acquire(&store.lock(name))? {
-        Some(_held) => remove::cgroups(store, record),
-        None => Ok(()), // somebody else is at it
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::kernel::{lock, process};
+use crate::kernel::process;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
 use crate::pod::store::{Liveness, Record, Store};
@@ -17,7 +17,7 @@ pub struct Options {
     /// Pod name
     pod: String,
     /// Grace period in seconds; the pod's own without it
-    #[arg(short, long, value_name = "SECONDS")]
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=i32::MAX as u64))]
     time: Option<u64>,
 }
 
@@ -76,8 +76,8 @@ fn kill(store: &Store, name: &str, record: &Record) -> Result<()> {
         process::kill(pidfd.as_fd())?;
         process::readable(pidfd.as_fd(), Duration::from_secs(2))?;
     }
-    if let Some(_held) = lock::acquire(&store.lock(name))? {
-        remove::cgroups(store, record)?;
+    if let Some(_held) = remove::take(store, name)? {
+        super::tell_killed(name, &remove::cgroups(store, record)?);
     }
     Ok(())
 }

@@ -129,10 +129,7 @@ impl Setup {
             Step::Mask(path) => self.mask(path),
             Step::ReadonlyPath(path) => self.readonly_path(path),
             Step::FinishReadonly { root } => self.finish_readonly(*root),
-            Step::Sysctl { key, value } => {
-                identity::check_sysctl(key)?;
-                identity::set_sysctl(self.proc()?, key, value)
-            }
+            Step::Sysctl { key, value } => identity::set_sysctl(self.proc()?, key, value),
             Step::OomScoreAdj(value) => identity::set_oom_score_adj(self.proc()?, *value),
             Step::PivotRoot { propagation } => self.pivot(propagation.as_deref()),
             Step::Rlimit { name, soft, hard } => identity::set_rlimit(name, *soft, *hard),
@@ -158,12 +155,15 @@ impl Setup {
 
     /// Attaches the root filesystem somewhere, since pivot_root(2) wants a mount point, and opens it.
     fn mount_rootfs(&mut self, rootfs: &Rootfs) -> Result<()> {
-        let (tree, target) = match rootfs {
-            Rootfs::Directory(path) => (mount::clone_path(path, true)?, path.clone()),
-            Rootfs::Overlay { lower, layer } => (overlay(lower, layer)?, layer.join("merged")),
+        let place = match rootfs {
+            Rootfs::Directory(path) => Root::open(path)?,
+            Rootfs::Overlay { layer, .. } => Root::open(&layer.join("merged"))?,
         };
-        let target = Root::open(&target)?;
-        mount::attach(tree.as_fd(), target.fd())?;
+        let tree = match rootfs {
+            Rootfs::Directory(_) => mount::clone_fd(place.fd(), true)?,
+            Rootfs::Overlay { lower, layer } => overlay(lower, layer)?,
+        };
+        mount::attach(tree.as_fd(), place.fd())?;
         // Whatever is mounted below must stay in this mount namespace.
         mount::set_propagation(tree.as_fd(), "rprivate")?;
         self.root = Some(Root::from_fd(tree));
@@ -210,7 +210,7 @@ impl Setup {
         let root = self.root()?;
         let Some(target) = root.find(path)? else { return Ok(()) };
         let tree = if kind(&fstat(&target)?) == SFlag::S_IFDIR {
-            mount::new_filesystem("tmpfs", &[("size".to_owned(), Some("0".to_owned()))], attr::RDONLY)?
+            mount::new_filesystem("tmpfs", &[], attr::RDONLY)?
         } else {
             mount::clone_fd(device::host_null()?.as_fd(), false)?
         };

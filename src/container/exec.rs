@@ -1,7 +1,7 @@
 //! A further process in a running container: a process joins its namespaces and forks; the child enters its cgroup.
 
 use std::io::{PipeReader, PipeWriter};
-use std::os::fd::{BorrowedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result};
 
@@ -22,8 +22,6 @@ pub struct Exec<'a> {
     pub steps: &'a [Step],
     /// Standard streams.
     pub stdio: Stdio,
-    /// A descriptor that the child must not keep for even a moment.
-    pub close_first: Option<RawFd>,
 }
 
 /// Moves this process into the container's namespaces. It stays in its own PID namespace, only its children are born in
@@ -34,21 +32,22 @@ pub fn enter(container: BorrowedFd) -> Result<()> {
     namespace::join_process(container, namespace::CONTAINER)
 }
 
+/// The descriptors that a process needs which enters a container.
+pub fn needed(container: BorrowedFd, door: &Door, stdio: &Stdio) -> Vec<RawFd> {
+    let mut keep = door.descriptors();
+    keep.push(container.as_raw_fd());
+    keep.extend(stdio.descriptors());
+    keep
+}
+
 /// Runs the command as a child of this process, though a helper does the joining: setns(2) would move this process too.
 pub fn spawn(exec: Exec) -> Result<Launched> {
     let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().context("make report pipe")?;
     let door = exec.cgroup.door()?;
-    let child = process::spawn_through(
-        || enter(exec.container),
-        0,
-        None,
-        || {
-            if let Some(fd) = exec.close_first {
-                nix::unistd::close(fd).ok(); // it is open: the parent holds it
-            }
-            become_command(&door, &exec.stdio, exec.steps, writer)
-        },
-    )?;
+    let mut keep = needed(exec.container, &door, &exec.stdio);
+    keep.push(writer.as_raw_fd());
+    let main = || become_command(&door, &exec.stdio, exec.steps, writer);
+    let child = process::spawn_through(&keep, || enter(exec.container), 0, None, main)?;
     Ok(Launched { child, report: reader })
 }
 

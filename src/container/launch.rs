@@ -1,9 +1,10 @@
 //! The parent's side of a container start: one clone3(2), one pipe to hear about failure.
 
 use std::io::{PipeReader, Read};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
 
 use super::child::{self, Report, WaitAt};
@@ -22,6 +23,13 @@ pub struct Stdio {
     pub error: OwnedFd,
 }
 
+impl Stdio {
+    /// Their numbers, for a child that closes all others.
+    pub fn descriptors(&self) -> [RawFd; 3] {
+        [&self.input, &self.output, &self.error].map(AsRawFd::as_raw_fd)
+    }
+}
+
 /// What a start needs beside the plan.
 pub struct Launch<'a> {
     /// The steps.
@@ -30,8 +38,6 @@ pub struct Launch<'a> {
     pub cgroup: &'a Cgroup,
     /// Standard streams.
     pub stdio: Stdio,
-    /// A descriptor that the child must not keep for even a moment: the lock that says its parent lives.
-    pub close_first: Option<RawFd>,
     /// Fault injection.
     pub wait_at: WaitAt<'a>,
 }
@@ -55,11 +61,9 @@ pub fn launch(launch: Launch) -> Result<Launched> {
         namespaces: launch.plan.namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         pid_namespace: pid_namespace.as_ref().map(AsFd::as_fd),
+        keep: Some([launch.stdio.descriptors().as_slice(), &[writer.as_raw_fd()]].concat()),
     };
     let child = process::spawn(&placement, || {
-        if let Some(fd) = launch.close_first {
-            nix::unistd::close(fd).ok(); // it is open: the parent holds it
-        }
         if let Err(error) = take_stdio(&launch.stdio, &launch.plan.steps) {
             return child::fail("take the standard streams", &error, &writer);
         }
@@ -88,12 +92,26 @@ pub fn take_stdio(stdio: &Stdio, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
-/// Reads what the child had to say; `None` = it has become the container. Blocks until one or the other.
+/// Waits for what the child has to say; `None` = it has become the container.
+///
+/// # Errors
+/// When it has done neither within [`READY`].
 pub fn hear(report: &mut PipeReader) -> Result<Option<Report>> {
+    let deadline = Instant::now() + READY;
     let mut text = Vec::new();
-    report.take(64 * 1024).read_to_end(&mut text).context("read report of the container process")?;
-    parse_report(&text)
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        ensure!(process::readable(report.as_fd(), left)?, "the container process hangs in a step");
+        let mut piece = [0; 4096];
+        match report.read(&mut piece).context("read report of the container process")? {
+            0 => return parse_report(&text),
+            length => text.extend_from_slice(&piece[..length]),
+        }
+    }
 }
+
+/// How long a child may take to become the container.
+const READY: Duration = Duration::from_secs(30);
 
 /// Reads a report that has arrived completely.
 pub fn parse_report(text: &[u8]) -> Result<Option<Report>> {

@@ -84,8 +84,7 @@ fn start(
     if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
-    let Launched { child, mut report } =
-        launch(Launch { plan, cgroup, stdio, close_first: None, wait_at: None })?;
+    let Launched { child, mut report } = launch(Launch { plan, cgroup, stdio, wait_at: None })?;
     if let Some(failure) = hear(&mut report)? {
         discard(&child)?;
         bail!("{}: {}", failure.step, failure.error);

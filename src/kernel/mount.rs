@@ -82,6 +82,14 @@ pub fn propagation_of_all(kind: &str) -> Result<()> {
         .with_context(|| format!("make / {kind}"))
 }
 
+/// Detaches what is mounted at a path of this process's own mount namespace; nothing mounted there is fine.
+pub fn detach(path: &Path) -> Result<()> {
+    match umount2(path, MntFlags::MNT_DETACH) {
+        Ok(()) | Err(nix::Error::EINVAL) => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("umount2 {} MNT_DETACH", path.display())),
+    }
+}
+
 /// Detaches whatever is mounted at the current directory.
 pub fn detach_here() -> Result<()> {
     umount2(".", MntFlags::MNT_DETACH).context("umount2 . MNT_DETACH")

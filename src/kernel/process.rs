@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -29,6 +29,9 @@ pub struct Placement<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Be born into this PID namespace, given by a descriptor of `/proc/PID/ns/pid`.
     pub pid_namespace: Option<BorrowedFd<'a>>,
+    /// Close every descriptor but 0–2 and these, first thing: whoever shares a PID namespace with the child could look at
+    /// them before execve closes them, and the lock that says that its parent lives must not live on in it.
+    pub keep: Option<Vec<RawFd>>,
 }
 
 /// Ordinary Rust may run after a fork only if no other thread can hold a lock at that moment.
@@ -45,9 +48,14 @@ pub fn assert_single_threaded() -> Result<()> {
 pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child> {
     assert_single_threaded()?;
     let Some(target) = placement.pid_namespace else {
-        return fork(placement.namespaces, placement.cgroup, main);
+        return fork(placement.namespaces, placement.cgroup, || match &placement.keep {
+            Some(keep) if sys::close_all_but(keep).is_err() => 126, // its parent sees a pipe without an answer
+            _ => main(),
+        });
     };
+    let keep: Vec<RawFd> = placement.keep.iter().flatten().copied().chain([target.as_raw_fd()]).collect();
     spawn_through(
+        &keep,
         move || {
             nix::sched::setns(target, nix::sched::CloneFlags::CLONE_NEWPID)?;
             Ok(())
@@ -58,8 +66,10 @@ pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child>
     )
 }
 
-/// Forks a helper that runs `enter` (joins namespaces, cgroups) and then makes the real child with `CLONE_PARENT`.
+/// Forks a helper that runs `enter` (joins namespaces) and then makes the real child with `CLONE_PARENT`. Before it enters
+/// anything it closes all descriptors but those in `keep`: whoever is inside already can look at them.
 pub fn spawn_through(
+    keep: &[RawFd],
     enter: impl FnOnce() -> Result<()>,
     namespaces: u64,
     cgroup: Option<BorrowedFd>,
@@ -67,7 +77,10 @@ pub fn spawn_through(
 ) -> Result<Child> {
     let (mut reader, writer) = std::io::pipe().context("make pipe")?;
     let helper = fork(0, None, || {
-        let made = enter()
+        let keep: Vec<RawFd> = keep.iter().copied().chain([writer.as_raw_fd()]).collect();
+        let made = sys::close_all_but(&keep)
+            .context("close descriptors")
+            .and_then(|()| enter())
             .and_then(|()| sys::clone3(namespaces | libc::CLONE_PARENT as u64, cgroup).context("clone3"));
         match made {
             Ok(Clone::Child) => main(),
@@ -82,7 +95,7 @@ pub fn spawn_through(
         if readable(reader.as_fd(), Duration::from_secs(10))? { reader.read(&mut answer)? } else { 0 };
     if wait(&helper, Some(Duration::from_secs(2)))?.is_none() {
         kill(helper.pidfd.as_fd())?;
-        wait(&helper, None)?;
+        wait(&helper, Some(Duration::from_secs(2)))?.context("wait for killed helper")?;
     }
     let answer = String::from_utf8_lossy(&answer[..length]);
     match answer.strip_prefix("pid ").map(str::parse) {
@@ -205,7 +218,6 @@ fn start_time(stat: &str) -> Option<u64> {
 /// The pid in the host's numbering of the process behind a pidfd (`Pid:` in `/proc/self/fdinfo`, whose `/proc` is the
 /// host's even inside the pod's PID namespace).
 pub fn host_pid(pidfd: BorrowedFd) -> Result<i32> {
-    use std::os::fd::AsRawFd;
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))
         .context("read fdinfo of pidfd")?;
     let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).context("find Pid in fdinfo")?;

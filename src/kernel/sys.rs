@@ -231,12 +231,6 @@ pub fn whole_file_lock(kind: i32) -> libc::flock {
     lock
 }
 
-/// A descriptor that was passed to this process by number (fds 0–2, or one named on the command line).
-pub fn adopt(fd: RawFd) -> OwnedFd {
-    // SAFETY: callers adopt a number once, and only numbers that another process passed to this one on purpose.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
 /// _exit(2): no exit handlers, no flushing of buffers that a forked child shares with its parent.
 pub fn exit(code: i32) -> ! {
     // SAFETY: takes no pointers and does not return.
@@ -247,13 +241,6 @@ pub fn exit(code: i32) -> ! {
 pub fn drop_bounding(capability: u32) -> Result<()> {
     // SAFETY: takes no pointers.
     check(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) } as i64)?;
-    Ok(())
-}
-
-/// tty_ioctl(4) `TIOCSCTTY`: makes the terminal the controlling one of this session.
-pub fn set_controlling_terminal(terminal: BorrowedFd) -> Result<()> {
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) } as i64)?;
     Ok(())
 }
 

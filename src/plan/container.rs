@@ -124,8 +124,20 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     Ok(Plan { namespaces: namespaces.flags, pid_namespace: namespaces.pid, steps })
 }
 
+/// The steps of a further command in a container: its own process with other arguments. Inheritable and ambient
+/// capabilities are for that process alone (CVE-2022-29162).
+pub fn exec_steps(process: &Process, command: &[String]) -> Result<Vec<Step>> {
+    let mut process = process.clone();
+    process.set_args(Some(command.to_vec()));
+    if let Some(mut sets) = process.capabilities().clone() {
+        sets.set_inheritable(None).set_ambient(None);
+        process.set_capabilities(Some(sets));
+    }
+    process_steps(&process, None)
+}
+
 /// The part that concerns the process alone; the same for a container's first process and for `exec`.
-pub fn process_steps(process: &Process, pivot: Option<Step>) -> Result<Vec<Step>> {
+fn process_steps(process: &Process, pivot: Option<Step>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // Before the pivot, because it is written through the host's procfs.
     steps.extend(process.oom_score_adj().map(Step::OomScoreAdj));

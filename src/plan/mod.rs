@@ -10,5 +10,5 @@ pub mod refuse;
 pub mod sandbox;
 pub mod step;
 
-pub use container::{Plan, Rootfs, plan, process_steps};
+pub use container::{Plan, Rootfs, exec_steps, plan};
 pub use step::Step;

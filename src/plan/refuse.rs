@@ -2,7 +2,7 @@
 //! container that was asked for.
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Spec};
 
 /// Fails on the first field that would be ignored.
 pub fn refuse(spec: &Spec) -> Result<()> {
@@ -41,9 +41,67 @@ pub fn refuse(spec: &Spec) -> Result<()> {
             bail!("linux.namespaces: type {} is not supported yet", namespace.typ());
         }
     }
+    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
+        sysctl(key, linux.namespaces().as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Only parameters that belong to a namespace which the container has may be set: everything else is the host's.
+fn sysctl(key: &str, namespaces: &[LinuxNamespace]) -> Result<()> {
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let of = match key {
+        key if key.starts_with("net.") => Some(LinuxNamespaceType::Network),
+        key if key.starts_with("fs.mqueue.") || IPC.contains(&key) => Some(LinuxNamespaceType::Ipc),
+        _ => None,
+    };
+    let plain =
+        |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+    ensure!(of.is_some() && key.split('.').all(plain), "linux.sysctl: {key} is not namespaced");
+    ensure!(
+        namespaces.iter().any(|namespace| Some(namespace.typ()) == of),
+        "linux.sysctl: {key} belongs to a namespace that the container does not have"
+    );
     Ok(())
 }
 
 fn given(field: &Option<String>) -> bool {
     field.as_ref().is_some_and(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::LinuxNamespaceBuilder;
+
+    #[test]
+    fn only_sysctls_of_a_namespace_that_the_container_has_pass() {
+        let namespace = |typ| LinuxNamespaceBuilder::default().typ(typ).build().unwrap();
+        let both = [namespace(LinuxNamespaceType::Network), namespace(LinuxNamespaceType::Ipc)];
+        for good in ["net.ipv4.ip_unprivileged_port_start", "kernel.shmmax", "fs.mqueue.msg_max"] {
+            sysctl(good, &both).unwrap();
+            assert!(sysctl(good, &[namespace(LinuxNamespaceType::Uts)]).is_err(), "{good} of the host");
+        }
+        let bad = [
+            "kernel.core_pattern",
+            "vm.swappiness",
+            "net.",
+            "net.x/../../kernel.core_pattern",
+            "net.ipv4.a+b",
+            "kernel.hostname",
+            "",
+        ];
+        for bad in bad {
+            assert!(sysctl(bad, &both).is_err(), "{bad}");
+        }
+    }
 }

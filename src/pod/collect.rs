@@ -4,7 +4,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
@@ -15,10 +15,14 @@ use super::start::Message;
 use super::supervisor::Supervisor;
 use crate::container::launch::parse_report;
 use crate::kernel::process;
-use crate::lifecycle::model::{Event, Exit, ProbeKind, ProbeOutcome};
+use crate::lifecycle::model::{Event, Exit, Note, ProbeKind, ProbeOutcome};
 
 /// At most this much output of one stream is moved before others get their turn.
 const PIECE: usize = 256 * 1024;
+/// After so many tries, some seconds, it is told that a cgroup does not become empty.
+const TELL_AFTER: u32 = 300;
+/// The most that a pipe can hold (pipe(7), pipe-max-size).
+const PIPE_CAPACITY: usize = 1 << 20;
 /// How often a cgroup that is not yet empty is looked at again.
 const CLEARING: Duration = Duration::from_millis(10);
 
@@ -28,6 +32,7 @@ impl Supervisor {
         let mut descriptors = Vec::new();
         let mut add = |fd| descriptors.push(PollFd::new(fd, PollFlags::POLLIN));
         add(self.signals.as_fd());
+        self.sandbox.reaper.iter().for_each(|reaper| add(reaper.pidfd.as_fd()));
         self.sandbox.control.descriptors().for_each(&mut add);
         for running in &self.running {
             if running.ended.is_none() {
@@ -63,6 +68,7 @@ impl Supervisor {
     /// Looks at everything once and notes what happened.
     pub(super) fn collect(&mut self) -> Result<()> {
         self.take_signals()?;
+        self.watch_reaper()?;
         self.answer_requests();
         self.collect_instances()?;
         self.collect_helpers()?;
@@ -77,11 +83,23 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Without PID 1 of the shared namespace nothing in it can run or be started: the pod is lost.
+    fn watch_reaper(&self) -> Result<()> {
+        match &self.sandbox.reaper {
+            Some(reaper) if process::readable(reaper.pidfd.as_fd(), Duration::ZERO)? => {
+                bail!("the first process of the shared process namespace was killed")
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn answer_requests(&mut self) {
         let (spec, running, inbox) = (self.lifecycle.spec(), &self.running, &mut self.inbox);
         self.sandbox.control.serve(|request| match request {
             Request::Stop { grace } => {
-                inbox.push(Event::Stop { grace: grace.map_or(spec.grace, Duration::from_secs) });
+                inbox.push(Event::Stop {
+                    grace: grace.map_or(spec.grace, |grace| Duration::from_secs(grace.min(i32::MAX as u64))),
+                });
                 Reply::Ok
             }
             Request::Kill { container, signal } => {
@@ -115,7 +133,7 @@ impl Supervisor {
                     running.oom_killed = running.cgroup.oom_kills().is_ok_and(|kills| kills > 0);
                 }
             }
-            let over = running.ended.is_some() && running.clear();
+            let over = running.ended.is_some() && self.clear(&mut running);
             match running.ended {
                 Some(exit) if over => self.instance_ended(running, exit, now)?,
                 _ => still_running.push(running),
@@ -124,6 +142,22 @@ impl Supervisor {
         // Starting happens while settling, so nothing was added meanwhile.
         self.running = still_running;
         Ok(())
+    }
+
+    /// Clears the cgroup of an instance that has ended; what does not go away is tried again, and told of once.
+    fn clear(&mut self, running: &mut Running) -> bool {
+        match running.clear() {
+            Ok(gone) => gone,
+            Err(error) => {
+                if running.clearings == TELL_AFTER {
+                    let message =
+                        format!("Container {} leaves something behind: {error:#}", running.record.container);
+                    let container = Some(running.instance.container);
+                    self.note(&Note { container, warning: true, reason: "FailedKillPod", message });
+                }
+                false
+            }
+        }
     }
 
     /// Listens to a child that is still on its way: it fails, and then exits, or becomes the container.
@@ -144,7 +178,6 @@ impl Supervisor {
         running.failure = parse_report(&running.report_text)?;
         if running.failure.is_none() {
             self.inbox.push(Event::Started(running.instance));
-            self.tell(&Message::Started);
         }
         Ok(())
     }
@@ -155,18 +188,8 @@ impl Supervisor {
         (code, signal): (i32, Option<i32>),
         now: SystemTime,
     ) -> Result<()> {
-        // Whoever wrote is dead, so what is in the pipes is all there will ever be.
-        while running.outputs.iter().any(Option::is_some) {
-            running.pump(now, PIECE)?;
-            if running
-                .outputs
-                .iter()
-                .flatten()
-                .all(|pipe| !process::readable(pipe.as_fd(), Duration::ZERO).unwrap_or(false))
-            {
-                break;
-            }
-        }
+        // What it left in the pipes is at most their capacity; whoever still writes there is not this instance.
+        running.pump(now, PIPE_CAPACITY)?;
         running.log.finish(now);
         if let Some(failure) = running.failure {
             let reason = if failure.step.starts_with("execute") { "StartError" } else { "RunContainerError" };

@@ -10,7 +10,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -46,6 +46,8 @@ pub enum Reply {
 
 const LONGEST_REQUEST: usize = 4096;
 const LONGEST_QUEUE: usize = 64;
+/// How long either side waits for the other.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pod init's end.
 pub struct Server {
@@ -57,6 +59,7 @@ pub struct Server {
 struct Connection {
     stream: UnixStream,
     text: Vec<u8>,
+    since: Instant,
 }
 
 impl Server {
@@ -79,14 +82,29 @@ impl Server {
 
     /// Takes what has arrived; hands every complete request to `answer`. Never blocks.
     pub fn serve(&mut self, mut answer: impl FnMut(Request) -> Reply) {
-        while let Ok((stream, _)) = self.listener.accept() {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    // Out of descriptors: those that have said nothing yet give theirs back, and the loop must not spin.
+                    self.connections.clear();
+                    std::thread::sleep(Duration::from_millis(10));
+                    break;
+                }
+            };
             // Only root gets through the 0700 directory; a descriptor passed on to somebody else does not.
             let root = getsockopt(&stream, PeerCredentials).is_ok_and(|peer| peer.uid() == 0);
-            if root && self.connections.len() < LONGEST_QUEUE && stream.set_nonblocking(true).is_ok() {
-                self.connections.push(Connection { stream, text: Vec::new() });
+            if self.connections.len() == LONGEST_QUEUE {
+                self.connections.remove(0); // the oldest has had its time
+            }
+            if root && stream.set_nonblocking(true).is_ok() {
+                self.connections.push(Connection { stream, text: Vec::new(), since: Instant::now() });
             }
         }
-        self.connections.retain_mut(|connection| connection.advance(&mut answer));
+        self.connections.retain_mut(|connection| {
+            connection.advance(&mut answer) && connection.since.elapsed() < PATIENCE
+        });
     }
 }
 
@@ -124,7 +142,7 @@ pub fn ask(directory: &Path, request: &Request) -> Result<()> {
     let directory = std::fs::File::open(directory).context("open pod directory")?;
     let path = format!("/proc/self/fd/{}/control", directory.as_raw_fd());
     let mut stream = UnixStream::connect(path).context("connect to the pod init")?;
-    let deadline = Some(Duration::from_secs(2));
+    let deadline = Some(PATIENCE);
     stream.set_read_timeout(deadline)?;
     stream.set_write_timeout(deadline)?;
     let mut line = serde_json::to_vec(request)?;

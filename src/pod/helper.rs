@@ -1,7 +1,7 @@
 //! Hooks and probes: short-lived processes that the pod init forks and never waits for.
 
 use std::io::PipeReader;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -58,31 +58,25 @@ pub fn start(
     handler: &Handler,
     timeout: Option<Duration>,
     now: Time,
-    lock: i32,
 ) -> Result<Helper> {
     let (output, writer) = std::io::pipe().context("make output pipe")?;
     fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
     let child = match handler {
         Handler::Exec(command) => {
-            let mut command_process = running.process.clone();
-            command_process.set_args(Some(command.clone()));
-            // Inheritable and ambient capabilities are for the container's own process (CVE-2022-29162).
-            drop_inherited(&mut command_process);
-            let steps = plan::process_steps(&command_process, None)?;
+            let steps = plan::exec_steps(&running.process, command)?;
             let stdio = Stdio { input: null()?, output: writer.try_clone()?.into(), error: writer.into() };
             let container = running.child.pidfd.as_fd();
-            let close_first = Some(lock);
             let Launched { child, .. } =
-                exec::spawn(Exec { container, cgroup: &running.cgroup, steps: &steps, stdio, close_first })?;
+                exec::spawn(Exec { container, cgroup: &running.cgroup, steps: &steps, stdio })?;
             child
         }
         Handler::HttpGet { .. } | Handler::Tcp { .. } | Handler::Sleep(_) => {
             let is_hook = matches!(purpose, Purpose::Hook(_));
             let timeout = timeout.unwrap_or(Duration::from_secs(3600)); // a hook ends with its container at the latest
-            process::spawn(&Placement::default(), move || {
-                nix::unistd::close(lock).ok(); // it is open: the parent holds it
-                network(handler, is_hook, timeout, writer)
-            })?
+            process::spawn(
+                &Placement { keep: Some(vec![writer.as_raw_fd()]), ..Placement::default() },
+                move || network(handler, is_hook, timeout, writer),
+            )?
         }
     };
     let deadline = timeout.map(|timeout| now + timeout);
@@ -97,13 +91,6 @@ pub fn start(
         timed_out: false,
         ended: None,
     })
-}
-
-fn drop_inherited(process: &mut oci_spec::runtime::Process) {
-    if let Some(mut sets) = process.capabilities().clone() {
-        sets.set_inheritable(None).set_ambient(None);
-        process.set_capabilities(Some(sets));
-    }
 }
 
 /// In the helper: HTTP or TCP from inside the pod's network namespace. The exit code is the result, the pipe has the why.

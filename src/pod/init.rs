@@ -8,6 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use nix::sys::stat::{Mode, umask};
 
 use super::control::Server;
 use super::reaper;
@@ -33,37 +34,34 @@ pub struct Sandbox {
     pub control: Server,
     /// PID 1 of the shared process namespace, if there is one.
     pub reaper: Option<Child>,
-    /// The lock; closed first thing in every child.
-    pub lock: i32,
     /// To the CLI that made us, until it has heard enough.
     pub messages: Option<PipeWriter>,
 }
 
 /// Runs until the pod has ended; the exit code is for nobody: the record says how it ended.
 pub fn main(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: PipeWriter) -> i32 {
-    let mut making =
-        Making { blueprint: &blueprint, cgroup, lock, messages: &messages, control: None, reaper: None };
-    let made = making.sandbox();
-    let (control, reaper) = (making.control.take(), making.reaper.take());
-    let failure = match (made, control) {
-        (Ok(()), Some(control)) => {
-            let scratch = scratch(&blueprint);
-            let copy = messages.try_clone().ok(); // without it the CLI waits for nothing and says so
-            let sandbox = Sandbox { blueprint, scratch, control, reaper, lock, messages: copy };
-            match Supervisor::new(sandbox) {
-                Ok(supervisor) => {
-                    drop(messages);
-                    // What went wrong is in the event log; the record stays as it is, which says that the pod is lost.
-                    return i32::from(supervisor.run().is_err());
-                }
-                Err(error) => format!("{error:#}"),
-            }
+    match sandbox(blueprint, cgroup, lock, &messages).and_then(Supervisor::new) {
+        Ok(supervisor) => {
+            drop(messages); // the supervisor has its own
+            // What goes wrong from here on is in the event log; the record stays as it is, which says that the pod is lost.
+            i32::from(supervisor.run().is_err())
         }
-        (Err(error), _) => format!("{error:#}"),
-        (Ok(()), None) => "the plan has no control socket".to_owned(),
-    };
-    tell(&messages, &Message::Failed(failure));
-    1
+        Err(error) => {
+            tell(&messages, &Message::Failed(format!("{error:#}")));
+            1
+        }
+    }
+}
+
+/// Performs the steps of the sandbox.
+fn sandbox(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: &PipeWriter) -> Result<Sandbox> {
+    let mut making = Making { blueprint: &blueprint, cgroup, lock, messages, control: None, reaper: None };
+    making.perform_all()?;
+    let (control, reaper) =
+        (making.control.take().context("no step made a control socket")?, making.reaper.take());
+    let messages = Some(messages.try_clone().context("copy message pipe")?);
+    let scratch = scratch(&blueprint);
+    Ok(Sandbox { blueprint, scratch, control, reaper, messages })
 }
 
 /// One line to the CLI; nobody may be listening any more.
@@ -87,7 +85,7 @@ struct Making<'a> {
 }
 
 impl Making<'_> {
-    fn sandbox(&mut self) -> Result<()> {
+    fn perform_all(&mut self) -> Result<()> {
         let pod = &self.blueprint.manifest.pod;
         let spec = SandboxSpec {
             hostname: pod.hostname.clone(),
@@ -158,6 +156,7 @@ impl Making<'_> {
 fn detach(keep: &[i32]) -> Result<()> {
     nix::unistd::setsid().context("setsid")?;
     nix::unistd::chdir("/").context("chdir /")?;
+    umask(Mode::from_bits_truncate(0o022)); // modes below are meant as they stand, whatever the caller's was
     nix::sys::prctl::set_name(c"barepod-init").context("prctl PR_SET_NAME")?;
     let null = File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
     nix::unistd::dup2_stdin(&null)?;
@@ -167,7 +166,8 @@ fn detach(keep: &[i32]) -> Result<()> {
     sys::close_all_but(keep).context("close the caller's descriptors")
 }
 
-fn mount_tmpfs(place: &Path, size: Option<u64>, mode: &str, propagation: &str) -> Result<()> {
+/// Mounts a tmpfs, of half of RAM without a size in bytes.
+pub fn mount_tmpfs(place: &Path, size: Option<u64>, mode: &str, propagation: &str) -> Result<()> {
     let size = size.map(|size| ("size".to_owned(), Some(size.to_string())));
     let options: Vec<_> = [("mode".to_owned(), Some(mode.to_owned()))].into_iter().chain(size).collect();
     let tree = mount::new_filesystem("tmpfs", &options, 0)?;

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
-use super::init::{Sandbox, make_directory, shared_pid_namespace};
+use super::init::{Sandbox, make_directory, mount_tmpfs, shared_pid_namespace};
 use super::logs::{LogWriter, Stream};
 use super::store::InstanceRecord;
 use super::volume;
@@ -18,6 +18,7 @@ use crate::bundle;
 use crate::container::child::Report;
 use crate::container::launch::{Launch, Launched, Stdio, launch, null};
 use crate::kernel::cgroup::Cgroup;
+use crate::kernel::mount;
 use crate::kernel::process::{self, Child, Identity};
 use crate::lifecycle::model::Instance;
 use crate::plan::{self, Rootfs};
@@ -46,6 +47,8 @@ pub struct Running {
     pub log: LogWriter,
     /// How its first process ended, while the rest of its cgroup is being killed.
     pub ended: Option<(i32, Option<i32>)>,
+    /// How often the rest of its cgroup was looked at.
+    pub clearings: u32,
     /// The out-of-memory killer struck in its cgroup.
     pub oom_killed: bool,
     /// Its termination message file.
@@ -130,9 +133,7 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
     let (stderr, stderr_end) = output_pipe()?;
     let wait_at = blueprint.wait_at.as_deref().and_then(|at| at.strip_prefix("container."));
     let stdio = Stdio { input: null()?, output: stdout_end.into(), error: stderr_end.into() };
-    let close_first = Some(sandbox.lock);
-    let Launched { child, report } =
-        launch(Launch { plan: &plan, cgroup: &cgroup, stdio, close_first, wait_at })?;
+    let Launched { child, report } = launch(Launch { plan: &plan, cgroup: &cgroup, stdio, wait_at })?;
     fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let identity = Identity::of(process::host_pid(child.pidfd.as_fd())?)?;
     let record = InstanceRecord {
@@ -153,17 +154,22 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
         outputs: [Some(stdout), Some(stderr)],
         log,
         ended: None,
+        clearings: 0,
         oom_killed: false,
         message_file,
     })
 }
 
-/// `layers/NAME` on the scratch tmpfs, with `upper`, `work` and `merged` for overlayfs.
+/// `layers/NAME`: a tmpfs with `upper`, `work` and `merged` for overlayfs. The one of the instance before is let go of as a
+/// whole, by the kernel, however much its container has put into it.
 fn fresh_layer(sandbox: &Sandbox, container: &str) -> Result<PathBuf> {
     let layer = sandbox.scratch.join("layers").join(container);
     if layer.exists() {
-        fs::remove_dir_all(&layer).context("remove the layer of the instance before")?;
+        mount::detach(&layer)?;
+    } else {
+        make_directory(&layer, 0o755)?;
     }
+    mount_tmpfs(&layer, sandbox.blueprint.manifest.pod.memory_limit(), "755", "private")?;
     for part in ["upper", "work", "merged"] {
         make_directory(&layer.join(part), 0o755)?;
     }
@@ -214,10 +220,9 @@ impl Running {
         Ok(())
     }
 
-    /// Kills what is left in the cgroup; true when it is empty and gone. Called again until it is.
-    pub fn clear(&mut self) -> bool {
-        // What cannot be killed at once is tried again at the next tick; the event loop must not stand still for it.
-        let step = Duration::from_millis(20);
-        self.cgroup.kill(step).and_then(|()| self.cgroup.remove(step)).is_ok()
+    /// Kills what is left in the cgroup, one round at a time; true when it is empty and gone. Called again until it is.
+    pub fn clear(&mut self) -> Result<bool> {
+        self.clearings += 1;
+        Ok(self.cgroup.kill_round()? && self.cgroup.remove(Duration::ZERO).map(|()| true)?)
     }
 }

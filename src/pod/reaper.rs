@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,8 +26,10 @@ pub const VERB: &CStr = c"reaper";
 pub fn spawn() -> Result<Child> {
     let (mut ready, writer) = std::io::pipe().context("make pipe")?;
     let binary = File::open("/proc/self/exe").context("open own binary")?;
-    let child =
-        process::spawn(&Placement { namespaces: libc::CLONE_NEWPID as u64, ..Placement::default() }, || {
+    let keep = Some(vec![writer.as_raw_fd(), binary.as_raw_fd()]);
+    let child = process::spawn(
+        &Placement { namespaces: libc::CLONE_NEWPID as u64, keep, ..Placement::default() },
+        || {
             let become_reaper = || -> Result<()> {
                 nix::unistd::dup2_stdout(&writer)?;
                 sys::close_range_cloexec(3)?;
@@ -42,7 +44,8 @@ pub fn spawn() -> Result<Child> {
                 Ok(())
             };
             i32::from(become_reaper().is_err()) // the parent sees a pipe without an answer
-        })?;
+        },
+    )?;
     drop(writer);
     let deadline = Instant::now() + Duration::from_secs(5);
     let mut answer = String::new();
@@ -79,12 +82,11 @@ pub fn main() -> Result<i32> {
 
 fn shut_in() -> Result<File> {
     let null = File::options().read(true).write(true).open("/dev/null").context("open /dev/null")?;
-    // While /proc can still be read.
     let nothing = BTreeSet::new();
     capability::limit_bounding(&nothing)?;
     unshare(CloneFlags::CLONE_NEWNS).context("unshare the mount namespace")?;
     mount::propagation_of_all("rprivate")?;
-    let empty = mount::new_filesystem("tmpfs", &[("size".to_owned(), Some("0".to_owned()))], attr::RDONLY)?;
+    let empty = mount::new_filesystem("tmpfs", &[], attr::RDONLY)?;
     // pivot_root wants a mount point; any directory serves.
     mount::attach(empty.as_fd(), Root::open(std::path::Path::new("/dev"))?.fd())?;
     Root::from_fd(empty).pivot()?;

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -22,27 +23,30 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LAST_DEADLINE: Duration = Duration::from_secs(5);
 
 /// Removes everything of a pod but its lock, which the caller holds and goes on holding.
-pub fn all_but_lock(store: &Store, name: &str) -> Result<()> {
+pub fn all_but_lock(store: &Store, name: &str) -> Result<Vec<String>> {
+    let mut holders = Vec::new();
     if let Some(record) = store.read(name)? {
-        cgroups(store, &record)?;
+        holders = cgroups(store, &record)?;
         remove_tree(&record.logs)?;
     }
-    remove_tree(&store.pod(name))
+    remove_tree(&store.pod(name))?;
+    Ok(holders)
 }
 
 /// Removes everything of a pod whose lock the caller holds. The lock file goes last: whoever has opened it meanwhile finds
 /// that it is no longer the one at the path, and begins anew.
-pub fn everything(store: &Store, name: &str) -> Result<()> {
-    all_but_lock(store, name)?;
-    remove_file(&store.lock(name))
+pub fn everything(store: &Store, name: &str) -> Result<Vec<String>> {
+    let holders = all_but_lock(store, name)?;
+    remove_file(&store.lock(name))?;
+    Ok(holders)
 }
 
 /// Removes an ended or lost pod with its record and logs.
 ///
 /// # Errors
 /// When the pod runs.
-pub fn pod(store: &Store, name: &str) -> Result<()> {
-    store.load(name).map(drop).or_else(|error| if store.pod(name).is_dir() { Ok(()) } else { Err(error) })?;
+pub fn pod(store: &Store, name: &str) -> Result<Vec<String>> {
+    store.require(name)?;
     let Some(_held) = take(store, name)? else {
         bail!("pod {name} is running; barepod rm -f {name} stops it first");
     };
@@ -68,32 +72,45 @@ pub fn take(store: &Store, name: &str) -> Result<Option<File>> {
     }
 }
 
-/// Some process in the pod's cgroups is not on its way out.
+/// The pod init, or what still sets itself up to be it, is not on its way out. Its containers do not count: they are killed
+/// only after it has let go of its lock.
 fn lives(record: &Record) -> Result<bool> {
-    let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;
+    let cgroup = Cgroup::new(&Hierarchy::detect()?, &format!("{}/init", record.cgroup))?;
     Ok(cgroup.pids()?.into_iter().any(|pid| !process::is_dying(pid)))
 }
 
-/// Kills and removes the cgroups of a pod.
-pub fn cgroups(store: &Store, record: &Record) -> Result<()> {
+/// Kills and removes the cgroups of a pod. What comes back names the outside processes that had to be killed for it.
+pub fn cgroups(store: &Store, record: &Record) -> Result<Vec<String>> {
     let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;
-    if cgroup.kill(PATIENCE).is_err() {
-        let holders = kill_outside_parents(record)?;
-        cgroup.kill(LAST_DEADLINE).with_context(|| match holders.is_empty() {
+    let mut holders = Vec::new();
+    if cgroup.kill(PATIENCE).is_err() || !init_is_gone(record, PATIENCE)? {
+        holders = kill_outside_parents(record)?;
+        let named = || match holders.is_empty() {
             true => "kill the pod's processes".to_owned(),
             false => {
                 format!("kill the pod's processes, also after their outside parents ({})", holders.join(", "))
             }
-        })?;
+        };
+        cgroup.kill(LAST_DEADLINE).with_context(named)?;
+        ensure!(init_is_gone(record, LAST_DEADLINE)?, "{}: the pod init does not end", named());
     }
     cgroup.remove(LAST_DEADLINE)?;
     // `barepod` itself goes with the last pod.
-    cgroup.remove_empty_parents(store.cgroup_parent.trim_matches('/'))
+    cgroup.remove_empty_parents(store.cgroup_parent.trim_matches('/'))?;
+    Ok(holders)
+}
+
+/// Waits for the end of the pod init. A dying one has left its cgroup long before, when something from outside holds it.
+fn init_is_gone(record: &Record, patience: Duration) -> Result<bool> {
+    match record.init.as_ref().and_then(|init| init.open().ok()) {
+        Some(pidfd) => process::readable(pidfd.as_fd(), patience),
+        None => Ok(true), // the number is another process's by now, or nobody's
+    }
 }
 
 /// A process that entered the pod from outside and is not reaped keeps the pod's PID namespace, and with it the pod init,
 /// from ending. Its parent, outside, is at fault: it is killed, and named.
-pub fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
+fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
     let mut inside: Vec<u64> =
         record.instances.iter().map(|instance| instance.process.pid_namespace).collect();
     inside.extend(record.init.iter().map(|init| init.pid_namespace));
@@ -108,13 +125,18 @@ pub fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
         let Some(parent) = process::parent(pid).filter(|parent| *parent > 1 && !is_inside(*parent)) else {
             continue;
         };
-        let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default();
-        if let Ok(pidfd) = sys::pidfd_open(parent) {
-            use std::os::fd::AsFd;
+        let name = fs::read_to_string(format!("/proc/{parent}/comm")).unwrap_or_default(); // the number names it too
+        let pidfd = match sys::pidfd_open(parent) {
+            Err(nix::Error::ESRCH) => continue, // it has ended by itself
+            opened => opened.context("open the outside parent")?,
+        };
+        // Still the parent, so the descriptor is of the process that was meant.
+        if process::parent(pid) == Some(parent) {
             process::kill(pidfd.as_fd())?;
             killed.push(format!("{} (process {parent})", name.trim_end()));
         }
     }
+    killed.sort();
     killed.dedup();
     Ok(killed)
 }
@@ -122,30 +144,40 @@ pub fn kill_outside_parents(record: &Record) -> Result<Vec<String>> {
 /// Removes what dead pods left: everything of lost pods, and of ended ones everything but record and logs. Tells each
 /// thing that it removed.
 pub fn garbage(store: &Store, mut tell: impl FnMut(String)) -> Result<()> {
+    // One pod that cannot be removed does not keep the others.
+    let mut failures = Vec::new();
     for name in store.names()? {
-        let Some(_held) = take(store, &name)? else { continue };
-        let record = store.read(&name)?;
-        match record {
-            Some(record) if record.ended => {
-                if Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?
-                    .paths()
-                    .iter()
-                    .any(|path| path.exists())
-                {
-                    cgroups(store, &record).with_context(|| format!("pod {name}"))?;
-                    tell(format!("cgroups of ended pod {name}"));
-                }
-                if remove_file_if_there(&store.pod(&name).join("control"))? {
-                    tell(format!("control socket of ended pod {name}"));
-                }
-            }
-            _ => {
-                everything(store, &name).with_context(|| format!("pod {name}"))?;
-                tell(format!("lost pod {name}"));
-            }
+        if let Err(error) = garbage_of(store, &name, &mut tell) {
+            failures.push(format!("pod {name}: {error:#}"));
         }
     }
-    stray_locks(store, &mut tell)
+    stray_locks(store, &mut tell)?;
+    ensure!(failures.is_empty(), "{}", failures.join("; "));
+    Ok(())
+}
+
+fn garbage_of(store: &Store, name: &str, tell: &mut impl FnMut(String)) -> Result<()> {
+    let Some(_held) = take(store, name)? else { return Ok(()) };
+    let holders = match store.read(name)? {
+        Some(record) if record.ended => {
+            let mut holders = Vec::new();
+            if Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?.paths().iter().any(|path| path.exists()) {
+                holders = cgroups(store, &record)?;
+                tell(format!("cgroups of ended pod {name}"));
+            }
+            if remove_file_if_there(&store.pod(name).join("control"))? {
+                tell(format!("control socket of ended pod {name}"));
+            }
+            holders
+        }
+        _ => {
+            let holders = everything(store, name)?;
+            tell(format!("lost pod {name}"));
+            holders
+        }
+    };
+    holders.into_iter().for_each(|holder| tell(format!("{holder}, which held pod {name} from outside")));
+    Ok(())
 }
 
 /// Lock files without a pod: a crash between the two, or a start that was refused.

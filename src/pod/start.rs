@@ -89,7 +89,10 @@ impl Blueprint {
 
     /// `LOGS/NS_NAME_UID`
     pub fn logs(&self) -> PathBuf {
-        self.store.logs.join(format!("{}_{}_{}", self.manifest.pod.namespace, self.name, self.uid))
+        // A file name holds 255 bytes; the uid tells pods apart, so a long name is cut.
+        let room = 255usize.saturating_sub(self.manifest.pod.namespace.len() + self.uid.len() + 2);
+        let name = &self.name[..self.name.len().min(room)];
+        self.store.logs.join(format!("{}_{name}_{}", self.manifest.pod.namespace, self.uid))
     }
 
     /// What the Pod object says of this machine.
@@ -128,8 +131,10 @@ pub fn start(blueprint: Blueprint) -> Result<Started> {
     };
     claim(&store, &name)?;
     let made = make(blueprint, held.as_raw_fd());
-    if made.is_err() {
-        remove::everything(&store, &name).context("clean up after a failed start")?;
+    if let Err(error) = &made
+        && let Err(cleaning) = remove::everything(&store, &name)
+    {
+        bail!("{error:#}; and cleaning up failed: {cleaning:#}");
     }
     // Dropping our copy of the lock leaves the pod init as its only holder.
     drop(held);
@@ -146,7 +151,7 @@ fn claim(store: &Store, name: &str) -> Result<()> {
     {
         bail!("pod {name} has ended ({}); barepod rm {name} removes its record", record.phase());
     }
-    remove::all_but_lock(store, name).with_context(|| format!("clean up lost pod {name}"))
+    remove::all_but_lock(store, name).map(drop).with_context(|| format!("clean up lost pod {name}"))
 }
 
 fn make(blueprint: Blueprint, lock: i32) -> Result<Started> {
@@ -161,7 +166,7 @@ fn make(blueprint: Blueprint, lock: i32) -> Result<Started> {
     let placement = Placement {
         namespaces: init::NAMESPACES,
         cgroup: inside.as_ref().map(std::os::fd::AsFd::as_fd),
-        pid_namespace: None,
+        ..Placement::default()
     };
     let messages = reader.try_clone().context("copy message pipe")?;
     let init = process::spawn(&placement, move || {

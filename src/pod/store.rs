@@ -19,7 +19,6 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::lock;
 use crate::kernel::process::Identity;
 
@@ -118,27 +117,31 @@ impl Store {
         };
         let mut names = Vec::new();
         for entry in entries {
-            // Names are DNS labels; anything else was not put there by barepod.
-            names.extend(entry.context("list pods")?.file_name().into_string());
+            // Anything else was not put there by barepod.
+            let name = entry.context("list pods")?.file_name().into_string();
+            names.extend(name.ok().filter(|name| valid_name(name)));
         }
         names.sort();
         Ok(names)
     }
 
-    /// Reads the record of a pod.
+    /// Makes sure that there is a pod of that name.
     ///
     /// # Errors
     /// `no pod NAME` with the names that do exist.
-    pub fn load(&self, name: &str) -> Result<Record> {
-        if !valid_name(name) || !self.pod(name).is_dir() {
-            let names = self.names()?;
-            let known = if names.is_empty() {
-                "there are no pods".to_owned()
-            } else {
-                format!("there are: {}", names.join(", "))
-            };
-            bail!("no pod {name:?}; {known}");
+    pub fn require(&self, name: &str) -> Result<()> {
+        if valid_name(name) && self.pod(name).is_dir() {
+            return Ok(());
         }
+        match self.names()?.as_slice() {
+            [] => bail!("no pod {name:?}; there are no pods"),
+            names => bail!("no pod {name:?}; there are: {}", names.join(", ")),
+        }
+    }
+
+    /// Reads the record of a pod that must be there.
+    pub fn load(&self, name: &str) -> Result<Record> {
+        self.require(name)?;
         self.read(name)?
             .with_context(|| format!("pod {name} has no record: its start was cut short; run barepod gc"))
     }
@@ -178,11 +181,6 @@ impl Store {
             record.instances.clear();
         }
         Ok((record, liveness))
-    }
-
-    /// The pod's cgroup and all below it.
-    pub fn cgroup(&self, hierarchy: &Hierarchy, path: &str) -> Result<Cgroup> {
-        Cgroup::new(hierarchy, path).with_context(|| format!("open cgroup {path}"))
     }
 
     /// `PARENT/barepod/UID`
@@ -248,7 +246,11 @@ pub fn replace(directory: &Path, name: &str, content: &[u8]) -> Result<()> {
 pub fn valid_name(name: &str) -> bool {
     let label = |label: &str| {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        !label.is_empty() && label.chars().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+        !label.is_empty()
+            && label.len() <= 63
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
     name.len() <= 253 && name.split('.').all(label)
 }

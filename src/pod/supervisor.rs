@@ -86,9 +86,7 @@ impl Supervisor {
         let lived = self.live();
         if let Err(error) = &lived {
             let message = format!("The pod init failed: {error:#}");
-            let note = Note { container: None, warning: true, reason: "SandboxLost", message };
-            let now = self.wall(self.now());
-            self.events.append(self.lifecycle.spec(), &note, now);
+            self.note(&Note { container: None, warning: true, reason: "SandboxLost", message });
         }
         lived
     }
@@ -126,6 +124,7 @@ impl Supervisor {
     /// Hands over what happened and does what follows, until there is nothing left to do; then writes it down.
     fn settle(&mut self) -> Result<()> {
         let mut happened = std::mem::take(&mut self.inbox);
+        let started = happened.iter().any(|event| matches!(event, Event::Started(_)));
         if happened.is_empty() {
             happened.push(Event::Tick);
         }
@@ -139,7 +138,12 @@ impl Supervisor {
             // Performing may have failed at once, which is something that happened.
             happened = std::mem::take(&mut self.inbox);
         }
-        self.write_down()
+        self.write_down()?;
+        if started {
+            // After the record: whoever hears of a container can enter it.
+            self.tell(&Message::Started);
+        }
+        Ok(())
     }
 
     fn perform(&mut self, action: Action, now: Time) -> Result<()> {
@@ -157,10 +161,7 @@ impl Supervisor {
                     process::kill(running.child.pidfd.as_fd())?;
                 }
             }
-            Action::Note(note) => {
-                let wall = self.wall(now);
-                self.events.append(self.lifecycle.spec(), &note, wall);
-            }
+            Action::Note(note) => self.note(&note),
             Action::End(phase) => self.phase = Some(phase),
         }
         Ok(())
@@ -229,7 +230,7 @@ impl Supervisor {
             .iter()
             .find(|running| running.instance == instance)
             .context("the container has ended")?;
-        self.helpers.push(helper::start(running, purpose, &handler, timeout, now, self.sandbox.lock)?);
+        self.helpers.push(helper::start(running, purpose, &handler, timeout, now)?);
         Ok(())
     }
 
@@ -290,6 +291,11 @@ impl Supervisor {
         // Whoever removes the pod tries again, and says so if it cannot be done.
         pod.remove(Duration::from_secs(1)).ok();
         Ok(())
+    }
+
+    pub(super) fn note(&mut self, note: &Note) {
+        let now = self.wall(self.now());
+        self.events.append(self.lifecycle.spec(), note, now);
     }
 
     pub(super) fn tell(&mut self, message: &Message) {

@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType};
+use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
 
 use super::tree;
 use crate::kernel::sys;
@@ -41,12 +41,8 @@ pub struct Policy {
 pub fn default_device_rules() -> Vec<LinuxDeviceCgroup> {
     use LinuxDeviceType::{B, C};
     let rule = |kind: LinuxDeviceType, major: Option<i64>, minor: Option<i64>, access: &str| {
-        let mut rule = LinuxDeviceCgroupBuilder::default()
-            .allow(true)
-            .typ(kind)
-            .access(access)
-            .build()
-            .unwrap_or_default();
+        let mut rule = LinuxDeviceCgroup::default();
+        rule.set_allow(true).set_typ(Some(kind)).set_access(Some(access.to_owned()));
         rule.set_major(major);
         rule.set_minor(minor);
         rule

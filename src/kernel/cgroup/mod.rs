@@ -7,7 +7,7 @@
 use std::fs;
 use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +50,11 @@ pub struct Door {
 }
 
 impl Door {
+    /// The open files, for a process that closes all others.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.files.iter().map(AsRawFd::as_raw_fd).collect()
+    }
+
     /// Moves the calling process, which has one thread, into the cgroup.
     pub fn enter(&self) -> Result<()> {
         self.files
