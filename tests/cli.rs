@@ -1007,3 +1007,22 @@ fn check_host_lists_every_feature_found_or_not() {
     }
     assert_eq!(output.status.code(), Some(0), "{text}");
 }
+
+#[test]
+fn a_grace_period_that_no_clock_holds_is_wrong_usage() {
+    let lab = Lab::new();
+    let stderr = lab.fails(2, &["stop", "-t", "18446744073709551615", "any"]);
+    assert!(stderr.contains("18446744073709551615"), "{stderr}");
+}
+
+#[test]
+fn a_volume_over_proc_or_a_device_is_refused() {
+    let lab = Lab::new();
+    for path in ["/proc", "/proc/self", "/proc/sys", "/dev/null", "/dev/pts"] {
+        let manifest = lab.manifest(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: over}}\nspec:\n  volumes: [{{name: v, emptyDir: {{}}}}]\n  containers:\n  - name: app\n    image: box\n    volumeMounts: [{{name: v, mountPath: {path}}}]\n"
+        ));
+        let stderr = lab.fails(2, &["check", &manifest]);
+        assert!(stderr.contains(&format!("mountPath: \"{path}\"")), "{stderr}");
+    }
+}

@@ -67,6 +67,42 @@ fn d1_a_killed_exec_does_not_keep_a_killed_pod_alive() {
     exec_does_not_hold_a_dead_pod("killed-exec", 70_002, Signal::SIGKILL);
 }
 
+/// A keeper that is stopped itself cannot reap its command, and so holds the dead pod: it is killed, and named.
+#[test]
+fn d1_a_stopped_keeper_of_an_exec_is_killed_and_named() {
+    let lab = Lab::new();
+    lab.start_ready(&simple("kept", ""));
+    let exec = lab.background(&["exec", "kept", "--", "sleep", "70003"]);
+    lab.until("the command", seconds(10), || {
+        lab.processes().iter().any(|pid| command_line(*pid).starts_with("sleep 70003"))
+    });
+    let keeper =
+        all_processes().into_iter().find(|pid| state(*pid).is_some_and(|(_, parent)| parent == exec.pid()));
+    let keeper = keeper.expect("barepod exec has a child");
+    let init = lab.init_pid("kept");
+    signal(keeper, Signal::SIGSTOP);
+    let output = lab.output(&["rm", "-f", "kept"]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains(&format!("(process {keeper}), which held the pod from outside")), "{stderr}");
+    assert!(has_ended(init) && has_ended(keeper));
+}
+
+#[test]
+fn the_callers_umask_is_not_the_pods() {
+    let lab = Lab::new();
+    let user = "    securityContext: {runAsUser: 1000, runAsGroup: 1000}\n";
+    let path = lab.manifest(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: masked}}\nspec:\n  restartPolicy: Never\n  containers:\n  - name: app\n    image: box\n    command: [sh, -c, 'cat /etc/hosts && ls /']\n{user}"
+    ));
+    let command = lab.command(&["run", &path]);
+    let words: Vec<_> = std::iter::once(command.get_program()).chain(command.get_args()).collect();
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "umask 077; exec \"$@\"", "sh"]).args(words).env("BAREPOD_BUNDLES", bundles());
+    let output = shell.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn d2_a_pod_whose_init_was_killed_is_lost_although_the_run_in_the_foreground_lives() {
     let lab = Lab::new();
@@ -550,10 +586,9 @@ fn containers_share_network_ipc_and_host_name_but_not_processes_and_mounts() {
 }
 
 #[test]
-fn a_container_that_may_trace_cannot_reach_the_host_through_the_first_process_of_a_shared_namespace() {
+fn the_first_process_of_a_shared_namespace_shows_nothing_of_the_host() {
     let lab = Lab::new();
-    let more = "    securityContext: {capabilities: {add: [SYS_PTRACE]}}\n  shareProcessNamespace: true\n";
-    let pod = lab.start_ready(&simple("tracer", more));
+    let pod = lab.start_ready(&simple("shared", "  shareProcessNamespace: true\n"));
     let canary = lab.persistent().join("canary");
     fs::write(&canary, "").unwrap();
     let seen =
@@ -561,6 +596,33 @@ fn a_container_that_may_trace_cannot_reach_the_host_through_the_first_process_of
     assert_eq!(seen, "", "the host's files are in reach");
     let said = lab.sh(&pod, "app", "cat /proc/1/environ /proc/1/cmdline 2>/dev/null | tr '\\0' ' '");
     assert!(!said.contains(lab.dir.to_str().unwrap()), "{said}");
+}
+
+/// A container is born into a shared PID namespace before it has a root of its own: a neighbour that may trace would reach
+/// the host through it.
+#[test]
+fn a_container_that_may_trace_is_refused_in_a_shared_namespace() {
+    let lab = Lab::new();
+    for capability in ["SYS_PTRACE", "SYS_ADMIN", "ALL"] {
+        let more = format!(
+            "    securityContext: {{capabilities: {{add: [{capability}]}}}}\n  shareProcessNamespace: true\n"
+        );
+        let stderr = lab.fails(2, &["run", "-d", &lab.manifest(&simple("tracer", &more))]);
+        assert!(stderr.contains(capability) && stderr.contains("shareProcessNamespace"), "{stderr}");
+    }
+    let mut spec = config();
+    for set in ["bounding", "effective", "permitted"] {
+        spec["process"]["capabilities"][set].as_array_mut().unwrap().push("CAP_SYS_PTRACE".into());
+    }
+    own_bundle(&lab.dir.join("bundles/tracing"));
+    fs::write(lab.dir.join("bundles/tracing/config.json"), spec.to_string()).unwrap();
+    let manifest =
+        simple("tracer", "  shareProcessNamespace: true\n").replace("image: box", "image: tracing");
+    let path = lab.manifest(&manifest);
+    let bundles = lab.dir.join("bundles");
+    let output = lab.output(&["run", "-d", "--bundles", bundles.to_str().unwrap(), &path]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("together with shareProcessNamespace"), "{stderr}");
 }
 
 #[test]

@@ -244,6 +244,18 @@ fn a_sysctl_is_written_in_the_containers_namespace() {
     assert_eq!(text, "1\n77\n");
     let error = b.error(|spec| spec["linux"]["sysctl"] = serde_json::json!({"kernel.core_pattern": "|/x"}));
     assert!(error.contains("kernel.core_pattern is not namespaced"), "{error}");
+    // Without a network namespace of its own it would be the host's.
+    let error = b.error(|spec| {
+        spec["linux"]["sysctl"] = serde_json::json!({"net.ipv4.ip_forward": "1"});
+        spec["linux"]["namespaces"]
+            .as_array_mut()
+            .unwrap()
+            .retain(|namespace| namespace["type"] != "network");
+    });
+    assert!(
+        error.contains("net.ipv4.ip_forward belongs to a namespace that the container does not have"),
+        "{error}"
+    );
 }
 
 #[test]

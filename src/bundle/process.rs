@@ -6,6 +6,7 @@ use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Us
 use super::MergeContext;
 use crate::manifest::Container;
 use crate::manifest::expand::{Variables, expand};
+use crate::manifest::read::TRACERS;
 
 /// What a bundle without PATH gets; the same as with containerd.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -21,7 +22,7 @@ pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> R
     }
     ensure!(process.cwd().is_absolute(), "process.cwd {}: not absolute", process.cwd().display());
     process.set_user(user(base, container, context)?);
-    process.set_capabilities(Some(capabilities(base, container)?));
+    process.set_capabilities(Some(capabilities(base, container, context.pid_namespace.is_some())?));
     // Without a word in the manifest the bundle's own choice stays.
     if let Some(allowed) = container.security.allow_privilege_escalation {
         process.set_no_new_privileges(Some(!allowed));
@@ -89,7 +90,7 @@ fn user(base: &Process, container: &Container, context: &MergeContext) -> Result
 }
 
 /// `ALL` first, so that single names can still be taken from or added to it; then `add`, then `drop`.
-fn capabilities(base: &Process, container: &Container) -> Result<LinuxCapabilities> {
+fn capabilities(base: &Process, container: &Container, shared: bool) -> Result<LinuxCapabilities> {
     let (add, drop) = (&container.security.cap_add, &container.security.cap_drop);
     let single = |names: &[String]| -> Result<Capabilities> {
         names.iter().filter(|name| *name != "ALL").map(|name| capability(name)).collect()
@@ -111,8 +112,14 @@ fn capabilities(base: &Process, container: &Container) -> Result<LinuxCapabiliti
     let given = |pick: fn(&LinuxCapabilities) -> &Option<Capabilities>| {
         base.capabilities().as_ref().and_then(|sets| pick(sets).as_ref())
     };
+    let bounding = change(given(LinuxCapabilities::bounding))?;
+    let tracers = TRACERS.iter().map(|name| capability(name)).collect::<Result<Vec<_>>>()?;
+    ensure!(
+        !shared || !tracers.iter().any(|tracer| bounding.contains(tracer)),
+        "the bundle's capability SYS_PTRACE or SYS_ADMIN together with shareProcessNamespace is not supported yet"
+    );
     let mut sets = LinuxCapabilities::default();
-    sets.set_bounding(Some(change(given(LinuxCapabilities::bounding))?));
+    sets.set_bounding(Some(bounding));
     sets.set_effective(Some(change(given(LinuxCapabilities::effective))?));
     sets.set_permitted(Some(change(given(LinuxCapabilities::permitted))?));
     // Inheritable and ambient ones would pass to every program that is executed (CVE-2022-24769).

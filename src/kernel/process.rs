@@ -239,21 +239,21 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// True when the process is on its way out: killed but not yet gone, or a zombie. Gone counts too.
+/// True when the process is on its way out: killed but not yet gone, or a zombie. Gone counts too. For an instant, when the
+/// signal has been taken but not yet acted on, it is not seen: who relies on a "no" asks twice.
 pub fn is_dying(pid: i32) -> bool {
     const PF_EXITING: u64 = 0x4;
+    // The signal before the exit, in the order in which they happen.
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return true };
     let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let masks =
+        status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
+    let mut masks = masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let is_killed = masks.any(|mask| mask & (1 << (libc::SIGKILL - 1)) != 0);
     let mut fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
     let is_zombie = matches!(fields.next(), Some("Z" | "X"));
     let flags: u64 = fields.nth(5).and_then(|flags| flags.parse().ok()).unwrap_or(0);
-    let killed = || {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let masks =
-            status.lines().filter_map(|line| line.strip_prefix("SigPnd:").or(line.strip_prefix("ShdPnd:")));
-        let mut masks = masks.filter_map(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-        masks.any(|mask| mask & (1 << (libc::SIGKILL - 1)) != 0)
-    };
-    is_zombie || flags & PF_EXITING != 0 || killed()
+    is_killed || is_zombie || flags & PF_EXITING != 0
 }
 
 /// This process's pid in the numbering of `/proc`.

@@ -72,7 +72,8 @@ pub fn read(
         image: image(node, path, problems),
         command: texts(node, "command"),
         args: texts(node, "args"),
-        working_dir: text(node, "workingDir").inspect(|_| check_path(node, "workingDir", path, problems)),
+        working_dir: text(node, "workingDir")
+            .inspect(|_| check_path(node, "workingDir", names::path, path, problems)),
         resources: resources(node.get("resources"), &in_container("resources"), problems)
             .with_default_requests(),
         mounts: mounts(node, path, pod, problems),
@@ -85,7 +86,7 @@ pub fn read(
         rules: rules(node, path, problems),
         stop_signal: hooks.and_then(|hooks| stop_signal(hooks, path, spec, problems)),
         termination_message_path: text(node, "terminationMessagePath")
-            .inspect(|_| check_path(node, "terminationMessagePath", path, problems))
+            .inspect(|_| check_path(node, "terminationMessagePath", mount_path, path, problems))
             .map_or("/dev/termination-log".to_owned(), |path| names::clean(&path)),
         termination_message_policy: match text(node, "terminationMessagePolicy").as_deref() {
             Some("FallbackToLogsOnError") => MessagePolicy::FallbackToLogsOnError,
@@ -125,9 +126,15 @@ fn image(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Spanned<String
     }
 }
 
-fn check_path(node: &Node, field: &str, path: &str, problems: &mut Vec<Problem>) {
+fn check_path(
+    node: &Node,
+    field: &str,
+    rule: fn(&str) -> Result<(), String>,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) {
     if let Some(node) = node.get(field) {
-        checked(node, &format!("{path}.{field}"), names::path, problems);
+        checked(node, &format!("{path}.{field}"), rule, problems);
     }
 }
 
@@ -203,8 +210,18 @@ fn mount_path(text: &str) -> Result<(), String> {
     if text.contains(':') {
         return Err("has : in it".to_owned());
     }
-    if names::clean(text) == "/" {
+    let clean = names::clean(text);
+    if clean == "/" {
         return Err("is the root filesystem, which the bundle provides".to_owned());
+    }
+    // What a container sets up, and later enters, it looks up there: it must be the kernel's own (CVE-2019-16884).
+    if clean == "/proc" || clean.starts_with("/proc/") {
+        return Err("lies in /proc, which is the kernel's own".to_owned());
+    }
+    let made =
+        ["/pts", "/ptmx", "/null", "/zero", "/full", "/random", "/urandom", "/tty", "/console", "/mqueue"];
+    if clean.strip_prefix("/dev").is_some_and(|device| made.contains(&device)) {
+        return Err("is made by barepod itself".to_owned());
     }
     Ok(())
 }

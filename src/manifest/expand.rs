@@ -2,12 +2,19 @@
 
 use std::collections::HashMap;
 
+/// The longest argument or variable that the kernel takes (execve(2), MAX_ARG_STRLEN).
+pub const LONGEST: usize = 128 * 1024;
+
 /// Replaces `$(VAR)` by the variable's value; `$$` is one `$`, so `$$(VAR)` stays `$(VAR)`. What names no variable stays
-/// as it is written.
+/// as it is written. Variables of variables can double with every line, so a result is cut off once it is longer than
+/// [`LONGEST`]: execve(2) then refuses it, as it does any argument of that length.
 pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        if out.len() > LONGEST {
+            return out;
+        }
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
         if let Some(after) = rest.strip_prefix('$') {
@@ -83,6 +90,15 @@ mod tests {
 
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn variables_that_double_with_every_line_do_not_fill_the_memory() {
+        let mut env = vec![("A0".to_owned(), "x".repeat(1000))];
+        env.extend((1..64).map(|n| (format!("A{n}"), format!("$(A{0})$(A{0})", n - 1))));
+        let variables = Variables::expanded(&env);
+        let longest = variables.get("A63").unwrap().len();
+        assert!(longest > LONGEST && longest < 4 * LONGEST, "{longest}");
     }
 
     #[test]

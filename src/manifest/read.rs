@@ -49,7 +49,26 @@ pub fn pod(document: &Node, problems: &mut Vec<Problem>) -> Pod {
     };
     pod.containers = containers(spec, &pod, problems);
     pod.default_own_requests();
+    refuse_tracers(&pod, problems);
     pod
+}
+
+/// Capabilities that reach into a neighbour in a shared PID namespace. A container is born into that namespace before it has
+/// a root of its own, so that they would reach the host through it.
+pub const TRACERS: [&str; 2] = ["SYS_PTRACE", "SYS_ADMIN"];
+
+fn refuse_tracers(pod: &Pod, problems: &mut Vec<Problem>) {
+    for container in pod.containers.iter().filter(|_| pod.share_process_namespace) {
+        let tracer = |name: &&String| TRACERS.contains(&name.as_str()) || *name == "ALL";
+        if let Some(name) = container.security.cap_add.iter().find(tracer) {
+            let message = format!(
+                "container {}: capability {name} together with shareProcessNamespace is not supported yet: it would reach \
+                 into containers that are being set up",
+                container.name
+            );
+            problems.push(Problem::error(container.image.line, container.image.column, message));
+        }
+    }
 }
 
 /// A pod's host name is its name, cut to what a host name may be.

@@ -57,15 +57,18 @@ pub fn pod(store: &Store, name: &str) -> Result<Vec<String>> {
 /// its lock, so it is waited for.
 pub fn take(store: &Store, name: &str) -> Result<Option<File>> {
     let start = Instant::now();
+    let mut seen_alive = 0;
     loop {
         if let Some(held) = lock::acquire(&store.lock(name))? {
             return Ok(Some(held));
         }
-        let lives = match store.read(name)? {
-            Some(record) => lives(&record)?,
-            None => false,
-        };
-        if lives || start.elapsed() > PATIENCE {
+        if let Some(record) = store.read(name)?
+            && lives(&record)?
+        {
+            seen_alive += 1;
+        }
+        // Twice, because a process that dies at this very moment may look alive once.
+        if seen_alive == 2 || start.elapsed() > PATIENCE {
             return Ok(None);
         }
         std::thread::sleep(Duration::from_millis(2));

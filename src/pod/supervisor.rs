@@ -154,13 +154,7 @@ impl Supervisor {
             Action::AbortHook(instance, hook) => self.abort(instance, Purpose::Hook(hook))?,
             Action::AbortProbe(instance, probe) => self.abort(instance, Purpose::Probe(probe))?,
             Action::Terminate(instance) => self.signal(instance)?,
-            Action::Kill(instance) => {
-                if let Some(running) = self.running.iter_mut().find(|running| running.instance == instance) {
-                    // SIGKILL to its first process takes a whole PID namespace along; the rest of the cgroup follows when
-                    // that has ended.
-                    process::kill(running.child.pidfd.as_fd())?;
-                }
-            }
+            Action::Kill(instance) => self.kill(instance)?,
             Action::Note(note) => self.note(&note),
             Action::End(phase) => self.phase = Some(phase),
         }
@@ -240,6 +234,25 @@ impl Supervisor {
             self.helpers.iter().filter(|helper| helper.instance == instance && helper.purpose == purpose)
         {
             process::kill(helper.child.pidfd.as_fd())?;
+        }
+        Ok(())
+    }
+
+    /// SIGKILL to the first process takes a whole PID namespace along; the cgroup has what is not in one, and what a
+    /// container has frozen dies only when it is thawed.
+    fn kill(&mut self, instance: Instance) -> Result<()> {
+        let Some(running) = self.running.iter().find(|running| running.instance == instance) else {
+            return Ok(());
+        };
+        process::kill(running.child.pidfd.as_fd())?;
+        if let Err(error) = running.cgroup.kill_round() {
+            let message = format!("Container {} cannot be killed: {error:#}", running.record.container);
+            self.note(&Note {
+                container: Some(instance.container),
+                warning: true,
+                reason: "FailedKillPod",
+                message,
+            });
         }
         Ok(())
     }
