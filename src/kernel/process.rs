@@ -77,7 +77,9 @@ pub fn spawn_through(
 ) -> Result<Child> {
     let (mut reader, writer) = std::io::pipe().context("make pipe")?;
     let helper = fork(0, None, || {
-        let keep: Vec<RawFd> = keep.iter().copied().chain([writer.as_raw_fd()]).collect();
+        // The cgroup too: the real child is born in it.
+        let cgroup_fd = cgroup.iter().map(AsRawFd::as_raw_fd);
+        let keep: Vec<RawFd> = keep.iter().copied().chain([writer.as_raw_fd()]).chain(cgroup_fd).collect();
         let made = sys::close_all_but(&keep)
             .context("close descriptors")
             .and_then(|()| enter())
