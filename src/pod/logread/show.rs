@@ -1,16 +1,14 @@
 //! Shows a log: standard output and error to the caller's writers, once or for as long as he wants.
 
 use std::io::Write;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::{Line, Options, Reader};
+use crate::kernel::watch::Watch;
 
 /// How often a follower asks whether to stop.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,7 +31,7 @@ pub fn show(
         // Watched before it is read, so that nothing written in between is waited for; and asked before it is read, so that
         // everything written before the answer is shown.
         if options.follow && watch.is_none() {
-            watch = Watch::new(dir)?;
+            watch = self::watch(dir)?;
         }
         let last = !options.follow || stop();
         while reader.pump(&mut |line| printer.print(line))? {}
@@ -43,7 +41,7 @@ pub fn show(
         }
         printer.flush()?;
         match &watch {
-            Some(watch) => watch.wait(TICK)?,
+            Some(watch) => watch.wait(&[], TICK)?,
             None => std::thread::sleep(TICK),
         }
     }
@@ -77,31 +75,11 @@ impl Printer<'_> {
     }
 }
 
-/// Wakes a follower: inotify(7) on the directory, since the file changes its name.
-struct Watch(Inotify);
-
-impl Watch {
-    /// `None` when there is nothing to watch yet, or no watch left to have.
-    fn new(dir: &Path) -> Result<Option<Watch>> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).context("inotify")?;
-        let events = AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_CREATE | AddWatchFlags::IN_MOVED_TO;
-        match inotify.add_watch(dir, events) {
-            Ok(_) => Ok(Some(Watch(inotify))),
-            Err(Errno::ENOENT | Errno::ENOSPC) => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("watch {}", dir.display())),
-        }
-    }
-
-    fn wait(&self, longest: Duration) -> Result<()> {
-        let timeout = PollTimeout::try_from(longest).unwrap_or(PollTimeout::ZERO);
-        match poll(&mut [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)], timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("wait for log output"),
-        }
-        // What happened does not matter, only that it did.
-        match self.0.read_events() {
-            Ok(_) | Err(Errno::EAGAIN) => Ok(()),
-            Err(error) => Err(error).context("read inotify"),
-        }
+/// Watches the directory, since the file changes its name; `None` when there is nothing to watch yet, or no watch left to
+/// have: then the tick alone wakes the follower.
+fn watch(dir: &Path) -> Result<Option<Watch>> {
+    match Watch::new(&[dir]) {
+        Err(error) if matches!(error.downcast_ref(), Some(Errno::ENOENT | Errno::ENOSPC)) => Ok(None),
+        watch => watch.map(Some),
     }
 }
