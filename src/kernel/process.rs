@@ -241,6 +241,14 @@ pub fn parent(pid: i32) -> Option<i32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
+/// True for PID 1 of a PID namespace made directly in this process's own: `NSpid:` of proc_pid_status(5) then has two
+/// numbers, and the second is 1. False for a process that is gone.
+pub fn is_init_of_child_namespace(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(); // gone
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    numbers.split_whitespace().skip(1).eq(["1"])
+}
+
 /// True when the process is on its way out: killed but not yet gone, or a zombie. Gone counts too. For an instant, when the
 /// signal has been taken but not yet acted on, it is not seen: who relies on a "no" asks twice.
 pub fn is_dying(pid: i32) -> bool {

@@ -75,11 +75,14 @@ pub fn take(store: &Store, name: &str) -> Result<Option<File>> {
     }
 }
 
-/// The pod init, or what still sets itself up to be it, is not on its way out. Its containers do not count: they are killed
-/// only after it has let go of its lock.
+/// The pod init is not on its way out. Nobody else in its cgroup counts, such as a container that has not joined its own
+/// yet: those are killed only after the pod init has let go of its lock.
 fn lives(record: &Record) -> Result<bool> {
     let cgroup = Cgroup::new(&Hierarchy::detect()?, &format!("{}/init", record.cgroup))?;
-    Ok(cgroup.pids()?.into_iter().any(|pid| !process::is_dying(pid)))
+    Ok(cgroup
+        .pids()?
+        .into_iter()
+        .any(|pid| process::is_init_of_child_namespace(pid) && !process::is_dying(pid)))
 }
 
 /// Kills and removes the cgroups of a pod. What comes back names the outside processes that had to be killed for it.
