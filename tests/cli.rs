@@ -428,7 +428,9 @@ spec:
             "{line:?} in {shown}"
         );
     }
-    for word in ["Normal", "Created", "Started container second"] {
+    for word in
+        ["first           is being started (init container)", "second          runs", "has ended: Succeeded"]
+    {
         assert!(shown.contains(word), "{word}: {shown}");
     }
     let at = |text: &str| {

@@ -3,7 +3,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const PURE: &[&str] = &["bundle", "columns", "duration", "lifecycle", "manifest", "object", "plan", "yaml"];
+const PURE: &[&str] = &[
+    "bundle",
+    "columns",
+    "duration",
+    "history",
+    "lifecycle",
+    "manifest",
+    "narrate",
+    "object",
+    "plan",
+    "yaml",
+];
 
 /// A layer, and the modules that it may name after `crate::`.
 fn allowed(module: &str) -> Vec<&'static str> {

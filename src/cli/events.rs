@@ -1,13 +1,16 @@
 //! `barepod events`
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Write;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, ValueEnum};
-use serde_json::Value;
 
+use crate::history::Line;
 use crate::kernel::watch::Watch;
+use crate::lifecycle::fact::{Entry, Head};
+use crate::narrate::Narrator;
+use crate::pod::eventread::EventReader;
 use crate::pod::store::{Liveness, Store};
 
 /// Print the event log, with Kubernetes' reasons.
@@ -18,6 +21,9 @@ pub struct Options {
     /// Go on until the pod has ended
     #[arg(short, long)]
     follow: bool,
+    /// Everything that was logged, in plain words: hooks, gates, signals, and with run --trace the kernel steps
+    #[arg(short, long, conflicts_with = "output")]
+    all: bool,
     /// Output format
     #[arg(short, long, value_enum)]
     output: Option<Format>,
@@ -31,54 +37,69 @@ enum Format {
 
 /// Runs the verb.
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
-    let (record, _) = store.view(&options.pod)?;
-    let started = record.object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+    store.view(&options.pod)?;
     let directory = store.pod(&options.pod);
-    let mut log = match std::fs::File::open(directory.join("events.jsonl")) {
-        Ok(file) => BufReader::new(file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0), // nothing has happened yet
-        Err(error) => return Err(error).context("open event log"),
-    };
+    let mut reader = EventReader::new(&directory);
     let watch = Watch::new(&[&directory])?;
+    let mut printer = Printer { options, head: None, narrator: Narrator::default() };
     let mut out = std::io::stdout().lock();
-    let mut text = String::new();
     loop {
         // Looked at before reading: what is written between the two is read now, and what comes later is not final.
         let over =
             !options.follow || store.liveness(&options.pod, &store.load(&options.pod)?)? != Liveness::Running;
-        log.by_ref().read_to_string(&mut text).context("read event log")?;
-        let complete = text.rfind('\n').map_or(0, |end| end + 1);
-        for line in text[..complete].lines() {
-            match options.output {
-                Some(Format::Json) => writeln!(out, "{line}")?,
-                None => writeln!(out, "{}", describe(line, &started))?,
+        while let Some(line) = reader.next_line()? {
+            match line {
+                Ok(line) => printer.lines(line).iter().try_for_each(|line| writeln!(out, "{line}"))?,
+                // One line that cannot be read does not hide the others.
+                Err(why) => super::say(&format!("barepod: events {}: {why}", options.pod)),
             }
         }
-        text.drain(..complete);
         out.flush()?;
         if over {
             return Ok(0);
         }
         watch.wait(&[], Duration::from_secs(1))?;
-        log.fill_buf().context("read event log")?;
     }
 }
 
-/// `    0.512s  Normal   Started  web      Started container web`; a line that is no event is shown as it is.
-pub fn describe(line: &str, started: &str) -> String {
-    let Ok(event) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let field = text(&event["involvedObject"]["fieldPath"]);
-    let container = field.split_once('{').map_or("-", |(_, name)| name.trim_end_matches('}'));
-    let time = |text: &str| humantime::parse_rfc3339_weak(text).ok();
-    let since = time(&text(&event["eventTime"]))
-        .zip(time(started))
-        .and_then(|(at, from)| at.duration_since(from).ok());
-    let since = since.map_or("?".to_owned(), |since| format!("{:.3}s", since.as_secs_f64()));
-    format!(
-        "{since:>10}  {:<7}  {:<20}  {container:<14}  {}",
-        text(&event["type"]),
-        text(&event["reason"]),
-        text(&event["message"])
-    )
+struct Printer<'a> {
+    options: &'a Options,
+    head: Option<Head>,
+    narrator: Narrator,
+}
+
+impl Printer<'_> {
+    /// What a line of the log becomes: some have no event, one has two.
+    fn lines(&mut self, line: Line) -> Vec<String> {
+        match (line, &self.head) {
+            (line, _) if self.options.all => {
+                self.narrator.tell(line).map(|told| told.text).into_iter().collect()
+            }
+            (Line::Head(head), _) => {
+                self.head = Some(head);
+                Vec::new()
+            }
+            (Line::Entry(entry), Some(head)) if self.options.output == Some(Format::Json) => {
+                head.events(&entry).iter().map(ToString::to_string).collect()
+            }
+            (Line::Entry(entry), _) => describe(&entry),
+        }
+    }
+}
+
+/// `    0.512s  Normal   Started  web      Started container web`
+fn describe(entry: &Entry) -> Vec<String> {
+    let container = entry.container.as_deref();
+    let words = entry.fact.words(container.unwrap_or_default());
+    let line = |words: crate::lifecycle::fact::Words| {
+        format!(
+            "{:>9.3}s  {:<7}  {:<20}  {:<14}  {}",
+            entry.at.as_secs_f64(),
+            if words.warning { "Warning" } else { "Normal" },
+            words.reason,
+            container.unwrap_or("-"),
+            words.message
+        )
+    };
+    words.into_iter().map(line).collect()
 }

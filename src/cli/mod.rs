@@ -25,6 +25,7 @@ pub mod ps;
 pub mod rm;
 pub mod run;
 pub mod show;
+pub mod step;
 pub mod stop;
 pub mod wait;
 

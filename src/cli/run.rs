@@ -1,17 +1,20 @@
 //! `barepod run`
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::load;
 use super::show::Show;
+use super::step;
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::watch::Watch;
 use crate::kernel::{process, sealed};
@@ -20,7 +23,7 @@ use crate::plan::Step;
 use crate::plan::sandbox::SandboxStep;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
-use crate::pod::start::{self, Blueprint, Message, SANDBOX_DEADLINE, Started};
+use crate::pod::start::{self, Blueprint, Message, SANDBOX_DEADLINE, Started, Wait, Watching};
 use crate::pod::store::{Liveness, Record, Store, valid_name};
 
 /// Start a pod. In the foreground: lifecycle lines and container output; Ctrl-C stops it, a second one at once.
@@ -41,8 +44,14 @@ pub struct Options {
     /// Cap of the restart back-off; below 10 s also its first delay
     #[arg(long, value_name = "D", value_parser = super::duration)]
     crash_loop_max: Option<Duration>,
+    /// Show every kernel step as it happens, with its duration
+    #[arg(long)]
+    trace: bool,
+    /// Pause at each phase of the start, say what exists and how to look at it
+    #[arg(long, conflicts_with_all = ["detach", "wait_at"])]
+    step: bool,
     /// Stop and wait at this step (sandbox.STEP or container.STEP, see docs/steps.md), to look around or to pull the plug
-    #[arg(long, value_name = "STEP", value_parser = step)]
+    #[arg(long, value_name = "STEP", value_parser = known_step)]
     wait_at: Option<String>,
     /// Manifest; - is standard input
     file: PathBuf,
@@ -66,6 +75,12 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         loaded.manifest.rename(name);
     }
     let name = loaded.manifest.pod.name.clone();
+    let (go_reader, go) = std::io::pipe().context("make the pipe that ends pauses")?;
+    let watching = Watching {
+        trace: options.trace,
+        waits: if options.step { step::waits() } else { options.wait_at.iter().cloned().collect() },
+        go: options.step.then_some(go_reader),
+    };
     let blueprint = Blueprint {
         store: store.clone(),
         name: name.clone(),
@@ -73,7 +88,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         manifest: loaded.manifest,
         bundles: loaded.bundles,
         backoff: backoff(options.crash_loop_max),
-        wait_at: options.wait_at.clone(),
+        watching,
         started: SystemTime::now(),
         clock: Instant::now(),
         hierarchy: Hierarchy::detect()?,
@@ -81,7 +96,10 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
     // Blocked before the pod init exists, so that none is lost between its start and our listening.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
     signals.thread_block().context("block signals")?;
-    let mut session = Session::start(store, blueprint).with_context(|| format!("start {name}"))?;
+    let signals =
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?;
+    let mut session =
+        Session::start(store, blueprint, &options, go, signals).with_context(|| format!("start {name}"))?;
     if verbose {
         session.describe()?;
     }
@@ -90,7 +108,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         writeln!(std::io::stdout(), "{name}").context("print the name")?;
         return Ok(0);
     }
-    let code = session.foreground(&signals)?;
+    let code = session.foreground()?;
     if options.rm {
         super::tell_killed(&name, &remove::pod(store, &name).with_context(|| format!("rm {name}"))?);
     }
@@ -98,7 +116,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
 }
 
 /// `sandbox.volume`, `container.pivot-root`: a step that exists.
-fn step(text: &str) -> Result<String, String> {
+fn known_step(text: &str) -> Result<String, String> {
     let known = match text.split_once('.') {
         Some(("sandbox", name)) => SandboxStep::NAMES.contains(&name),
         Some(("container", name)) => Step::NAMES.contains(&name),
@@ -127,22 +145,65 @@ struct Session<'a> {
     started: Started,
     /// What the pod init said and has not been looked at.
     heard: BufReader<std::io::PipeReader>,
+    /// SIGINT, SIGTERM, SIGHUP.
+    signals: SignalFd,
+    /// What happens is shown on the terminal; `None` with `-d`, and when nobody reads any more.
+    show: Option<Show>,
+    /// News of the pod's files.
+    watch: Watch,
+    /// Standard input, where pauses are answered.
+    answers: BufReader<File>,
+    /// The pod init says nothing any more.
+    heard_all: bool,
+    /// `--step`.
+    pauses: bool,
+    /// Where a pause is ended; `None` when there are to be none any more.
+    go: Option<PipeWriter>,
 }
 
 impl<'a> Session<'a> {
     /// Starts the pod and waits until its sandbox is made.
-    fn start(store: &'a Store, blueprint: Blueprint) -> Result<Session<'a>> {
+    fn start(
+        store: &'a Store,
+        blueprint: Blueprint,
+        options: &Options,
+        go: PipeWriter,
+        signals: SignalFd,
+    ) -> Result<Session<'a>> {
         let name = blueprint.name.clone();
         let started = start::start(blueprint)?;
         let heard = BufReader::new(started.messages.try_clone().context("copy message pipe")?);
-        let mut session = Session { store, name, started, heard };
+        let show = if options.detach { None } else { Some(Show::new(store, &name)?) };
+        let watch = Watch::new(&[&store.pod(&name)])?;
+        let (pauses, go) = (options.step, Some(go));
+        let answers =
+            File::from(std::io::stdin().as_fd().try_clone_to_owned().context("copy standard input")?);
+        let answers = BufReader::new(answers);
+        let mut session = Session {
+            store,
+            name,
+            started,
+            heard,
+            signals,
+            show,
+            watch,
+            answers,
+            heard_all: false,
+            pauses,
+            go,
+        };
         let mut deadline = Instant::now() + SANDBOX_DEADLINE;
         loop {
             match session.next_message(deadline)? {
                 Some(Message::Sandbox) => return Ok(session),
-                Some(Message::Failed(error)) => return session.give_up(&error),
-                Some(Message::Waiting(step)) => {
-                    session.waiting("sandbox", &step);
+                Some(Message::Failed(error)) => {
+                    session.catch_up(false);
+                    return session.give_up(&error);
+                }
+                Some(Message::Waits(wait)) => {
+                    if session.waits(&wait)? == Answer::End {
+                        return session.give_up("ended at a pause");
+                    }
                     deadline += LOOK_AROUND;
                 }
                 Some(Message::Started | Message::Warning(_)) => {}
@@ -201,7 +262,7 @@ impl<'a> Session<'a> {
                     super::say(&format!("barepod: warning: start {}: {warning}", self.name));
                     return Ok(());
                 }
-                Some(Message::Waiting(step)) => self.waiting("container", &step),
+                Some(Message::Waits(wait)) => drop(self.waits(&wait)?),
                 Some(Message::Sandbox | Message::Failed(_)) => {}
                 None if Instant::now() >= deadline => {
                     let record = self.store.load(&self.name)?;
@@ -217,44 +278,95 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn waiting(&self, whose: &str, step: &str) {
-        super::say(&format!(
-            "barepod: {} waits at {whose}.{step}; its pod init is process {}",
-            self.name, self.started.init.pid
-        ));
+    /// Somebody waits before a step: to be looked at with `--step`, or for fault injection.
+    fn waits(&mut self, wait: &Wait) -> Result<Answer> {
+        let init = self.started.init.pid;
+        if !self.pauses {
+            let layer = if wait.container.is_some() { "container" } else { "sandbox" };
+            let step = &wait.step;
+            super::say(&format!(
+                "barepod: {} waits at {layer}.{step}; its pod init is process {init}",
+                self.name
+            ));
+            return Ok(Answer::Go);
+        }
+        if self.go.is_none() {
+            return Ok(Answer::Run);
+        }
+        self.catch_up(false);
+        let mut terminal = std::io::stderr();
+        write!(terminal, "{}", step::words(wait, init)).context("print a pause")?;
+        let answer = self.read_answer()?;
+        match (&mut self.go, answer) {
+            (Some(go), Answer::Go) => go.write_all(&[0]).context("end a pause")?,
+            // The end of the pipe ends this pause and all to come.
+            _ => self.go = None,
+        }
+        Ok(answer)
+    }
+
+    /// One line of standard input; Ctrl-C ends the pod, the end of the input ends the pauses.
+    fn read_answer(&mut self) -> Result<Answer> {
+        loop {
+            if self.answers.buffer().is_empty() {
+                let both = [self.answers.get_ref().as_fd(), self.signals.as_fd()];
+                match poll(&mut both.map(|fd| PollFd::new(fd, PollFlags::POLLIN)), PollTimeout::NONE) {
+                    Err(nix::Error::EINTR) => continue,
+                    polled => polled.context("wait for an answer")?,
+                };
+            }
+            if self.signals.read_signal().context("read signalfd")?.is_some() {
+                return Ok(Answer::End);
+            }
+            let mut line = String::new();
+            if self.answers.read_line(&mut line).context("read an answer")? == 0 {
+                return Ok(Answer::Run);
+            }
+            match line.trim() {
+                "" => return Ok(Answer::Go),
+                "c" => return Ok(Answer::Run),
+                "q" => return Ok(Answer::End),
+                _ => write!(std::io::stderr(), "[Enter], c or q: ").context("print a pause")?,
+            }
+        }
+    }
+
+    /// Shows what is new. When nobody reads any more there is nothing left to show; the pod runs on.
+    fn catch_up(&mut self, over: bool) {
+        let Some(show) = &mut self.show else { return };
+        let shown = show.catch_up(&self.watch).and_then(|()| if over { show.finish() } else { Ok(()) });
+        if shown.is_err() {
+            self.show = None;
+        }
     }
 
     /// Shows what happens until the pod has ended; the exit code is the pod's.
-    fn foreground(&mut self, signals: &SigSet) -> Result<i32> {
-        let listener = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .context("signalfd")?;
-        let directory = self.store.pod(&self.name);
-        let watch = Watch::new(&[&directory])?;
-        let mut show = Some(Show::new(self.store, &self.name)?);
+    fn foreground(&mut self) -> Result<i32> {
         let mut interrupted = false;
         loop {
             // Looked at first: what was written before the end is shown after it.
             let over = process::readable(self.started.init.pidfd.as_fd(), Duration::ZERO)?;
-            self.say_where_it_waits()?;
-            // When nobody reads any more there is nothing left to show; the pod runs on.
-            if let Some(shown) = &mut show
-                && shown.catch_up(&watch).and_then(|()| if over { shown.finish() } else { Ok(()) }).is_err()
-            {
-                show = None;
-            }
+            let mut stop = self.hear_of_waits()?;
+            self.catch_up(over);
             if over {
                 break;
             }
-            while let Ok(Some(_)) = listener.read_signal() {
+            while let Ok(Some(_)) = self.signals.read_signal() {
+                stop = true;
+            }
+            if stop {
                 // The first asks politely; the second has had enough.
                 let grace = interrupted.then_some(0);
                 interrupted = true;
-                if let Err(error) = control::ask(&directory, &Request::Stop { grace }) {
+                if let Err(error) = control::ask(&self.store.pod(&self.name), &Request::Stop { grace }) {
                     super::say(&format!("barepod: stop {}: {error:#}", self.name));
                 }
             }
-            let others: [BorrowedFd; 2] = [listener.as_fd(), self.started.init.pidfd.as_fd()];
-            watch.wait(&others, Duration::from_millis(500))?;
+            let others: [BorrowedFd; 3] =
+                [self.signals.as_fd(), self.started.init.pidfd.as_fd(), self.started.messages.as_fd()];
+            // The message pipe has ended when nothing is said any more; then it is not news.
+            let others = if self.heard_all { &others[..2] } else { &others[..] };
+            self.watch.wait(others, Duration::from_millis(500))?;
         }
         process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
         let (record, liveness) = self.store.view(&self.name)?;
@@ -268,15 +380,32 @@ impl<'a> Session<'a> {
         Ok(exit_code(&record))
     }
 
-    /// Fault injection only: nothing else is said after the first container has started.
-    fn say_where_it_waits(&mut self) -> Result<()> {
-        while let Some(message) = self.next_message(Instant::now())? {
-            if let Message::Waiting(step) = message {
-                self.waiting("container", &step);
+    /// Nothing but waits is said after the first container has started. True when the pod is to be ended.
+    fn hear_of_waits(&mut self) -> Result<bool> {
+        let mut end = false;
+        while !self.heard_all
+            && (!self.heard.buffer().is_empty()
+                || process::readable(self.started.messages.as_fd(), Duration::ZERO)?)
+        {
+            match self.next_message(Instant::now())? {
+                Some(Message::Waits(wait)) => end |= self.waits(&wait)? == Answer::End,
+                Some(_) => {}
+                None => self.heard_all = true,
             }
         }
-        Ok(())
+        Ok(end)
     }
+}
+
+/// What is answered at a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// On to the next pause.
+    Go,
+    /// On without pauses.
+    Run,
+    /// The pod is to end.
+    End,
 }
 
 /// 0 if the pod Succeeded, else the exit code of the first regular container that failed.

@@ -1,26 +1,24 @@
 //! What the foreground of `run` shows: lifecycle lines and container output, each behind the name it belongs to. All of it
 //! comes from files, so that a stopped terminal never blocks the pod.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::events::describe;
 use super::paint::Paint;
 use crate::kernel::watch::Watch;
+use crate::narrate::Narrator;
+use crate::pod::eventread::EventReader;
 use crate::pod::logread::{Options, Reader};
 use crate::pod::store::Store;
 
 /// Follows a pod from its start.
 pub struct Show {
     paint: Paint,
-    started: String,
     width: usize,
-    events: PathBuf,
-    log: Option<BufReader<File>>,
-    line: String,
+    events: EventReader,
+    narrator: Narrator,
     /// The container whose line on the screen has not ended yet.
     open: Option<usize>,
     containers: Vec<Output>,
@@ -41,11 +39,9 @@ impl Show {
             |name: &str| Output { name: name.to_owned(), directory: record.logs.join(name), reader: None };
         Ok(Show {
             paint: Paint::for_stdout(),
-            started: record.object["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned(),
             width: record.containers.iter().map(|container| container.name.len()).max().unwrap_or(0),
-            events: store.pod(pod).join("events.jsonl"),
-            log: None,
-            line: String::new(),
+            events: EventReader::new(&store.pod(pod)),
+            narrator: Narrator::default(),
             open: None,
             containers: record.containers.iter().map(|container| output(&container.name)).collect(),
         })
@@ -76,18 +72,11 @@ impl Show {
     }
 
     fn events(&mut self, out: &mut impl Write) -> Result<()> {
-        if self.log.is_none() {
-            self.log = File::open(&self.events).ok().map(BufReader::new); // nothing has happened yet
-        }
-        let Some(log) = &mut self.log else { return Ok(()) };
-        // A line without its end is the rest of it still to come.
-        while log.read_line(&mut self.line).context("read event log")? > 0 && self.line.ends_with('\n') {
-            let text = describe(self.line.trim_end(), &self.started);
-            let warning = self.line.contains(r#""type":"Warning""#);
-            let text = if warning { self.paint.warning(&text) } else { self.paint.dim(&text) };
+        while let Some(line) = self.events.next_line()? {
+            let Some(told) = line.ok().and_then(|line| self.narrator.tell(line)) else { continue };
+            let text = if told.warning { self.paint.warning(&told.text) } else { self.paint.dim(&told.text) };
             let end = if self.open.take().is_some() { "\n" } else { "" };
             writeln!(out, "{end}{text}").context("write output")?;
-            self.line.clear();
         }
         Ok(())
     }

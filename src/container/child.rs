@@ -5,7 +5,9 @@
 //! ```text
 //!   child                                   parent
 //!     │  perform step 1 … n                   │
-//!     │  ── {step, error, errno} ──────────▶  │  only when a step failed; then the child exits
+//!     │  ── performed {step, took} ────────▶  │  only when it is watched (`run --trace`)
+//!     │  ── waits {step} ──────────────────▶  │  only when it is watched (`run --step`, `--wait-at`)
+//!     │  ── failed {step, error, errno} ───▶  │  only when a step failed; then the child exits
 //!     │  execve                               │
 //!     │  ── end of file ───────────────────▶  │  the kernel has closed the pipe: the program runs
 //! ```
@@ -14,24 +16,51 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
 use std::io::{PipeWriter, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::root::{Leaf, Root, kind};
-use crate::kernel::{capability, device, identity, mount, namespace, sys};
+use crate::kernel::{capability, device, identity, mount, namespace, process, sys};
 use crate::plan::container::{DeviceNode, Rootfs};
 use crate::plan::mount::{MountStep, What, attr};
 use crate::plan::step::Step;
 
-/// What a child says when it could not become the container.
+/// What a child says, one JSON line each.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Said {
+    /// A step was performed.
+    Performed {
+        /// Its short name.
+        step: String,
+        /// What it did, in words.
+        does: String,
+        /// When it was done, in microseconds of the clock that watches.
+        at: u64,
+        /// How long it took, in microseconds.
+        took: u64,
+    },
+    /// It waits before this step.
+    Waits {
+        /// The step's short name.
+        step: String,
+    },
+    /// It could not become the container.
+    Failed(Report),
+}
+
+/// Why a child could not become the container.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Report {
+    /// The failed step's short name; none for what comes before the first.
+    pub name: Option<String>,
     /// The failed step, in words.
     pub step: String,
     /// Why, one line.
@@ -40,47 +69,63 @@ pub struct Report {
     pub errno: i32,
 }
 
-/// Where a child is told to stop and wait, for fault injection: a step's name.
-pub type WaitAt<'a> = Option<&'a str>;
+/// How somebody looks on while the steps are performed. The default: nobody does.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Watched<'a> {
+    /// Every step is told, with the time since then.
+    pub trace: Option<Instant>,
+    /// Steps, by short name, to wait before.
+    pub waits: &'a [&'a str],
+    /// What a wait ends with: a byte, or the end of this pipe. Without it a wait is for ever (fault injection).
+    pub go: Option<BorrowedFd<'a>>,
+}
 
-/// Performs the steps; returns only by exiting.
-pub fn main(steps: &[Step], cgroup: Option<&Cgroup>, wait_at: WaitAt, report: PipeWriter) -> i32 {
-    let mut setup = Setup::default();
-    for step in steps {
-        if wait_at == Some(step.name()) {
-            wait_for_ever(&report, step);
-        }
-        if let Err(error) = setup.perform(step, cgroup) {
-            return fail(&step.to_string(), &error, &report);
+impl Watched<'_> {
+    /// Waits before a step, if that is wanted; `tell` says so first.
+    pub fn before(&self, step: &str, tell: impl FnOnce()) {
+        if self.waits.contains(&step) {
+            tell();
+            match self.go {
+                // An error is as good an end as any: nobody will ever say go.
+                Some(go) => drop(nix::unistd::read(go, &mut [0])),
+                None => loop {
+                    std::thread::sleep(std::time::Duration::from_secs(3600));
+                },
+            }
         }
     }
-    say(
-        &report,
-        &Report { step: "execute".to_owned(), error: "the plan has no program".to_owned(), errno: 0 },
-    )
+}
+
+/// Performs the steps; returns only by exiting.
+pub fn main(steps: &[Step], cgroup: Option<&Cgroup>, watched: Watched, report: PipeWriter) -> i32 {
+    let mut setup = Setup::default();
+    for step in steps {
+        watched.before(step.name(), || say(&report, &Said::Waits { step: step.name().to_owned() }));
+        let start = Instant::now();
+        if let Err(error) = setup.perform(step, cgroup) {
+            return fail(Some(step.name()), &step.to_string(), &error, &report);
+        }
+        if let Some(clock) = watched.trace {
+            let (at, took) = (clock.elapsed().as_micros() as u64, start.elapsed().as_micros() as u64);
+            say(&report, &Said::Performed { step: step.name().to_owned(), does: step.to_string(), at, took });
+        }
+    }
+    fail(None, "execute", &anyhow!("the plan has no program"), &report)
 }
 
 /// Reports a failure; gives the exit code.
-pub fn fail(step: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
-    let errno =
-        error.chain().find_map(|cause| cause.downcast_ref::<Errno>()).map_or(0, |errno| *errno as i32);
-    say(report, &Report { step: step.to_owned(), error: format!("{error:#}"), errno })
+pub fn fail(name: Option<&str>, step: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
+    let errno = process::errno(error);
+    let name = name.map(str::to_owned);
+    say(report, &Said::Failed(Report { name, step: step.to_owned(), error: format!("{error:#}"), errno }));
+    i32::from(errno == libc::ENOENT) + 126
 }
 
-fn say(mut pipe: &PipeWriter, message: &Report) -> i32 {
-    let text = serde_json::to_vec(message).unwrap_or_default();
-    // If the parent is gone there is nobody left to tell; the exit code says as much.
-    pipe.write_all(&text).ok();
-    i32::from(message.errno == libc::ENOENT) + 126
-}
-
-/// Fault injection: says where it waits, and waits to be killed.
-fn wait_for_ever(mut report: &PipeWriter, step: &Step) -> ! {
-    let message = Report { step: step.name().to_owned(), error: "waiting".to_owned(), errno: -1 };
-    report.write_all(&serde_json::to_vec(&message).unwrap_or_default()).ok(); // without a reader there is no test
-    loop {
-        std::thread::sleep(std::time::Duration::from_secs(3600));
-    }
+/// If the parent is gone there is nobody left to tell; the exit code says as much.
+fn say(mut pipe: &PipeWriter, message: &Said) {
+    let mut line = serde_json::to_vec(message).unwrap_or_default(); // strings and numbers: it cannot fail
+    line.push(b'\n');
+    pipe.write_all(&line).ok();
 }
 
 /// What the steps hand to one another. A descriptor lives from the step that opens it to the one that needs it last.

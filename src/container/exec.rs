@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result};
 
-use super::child;
+use super::child::{self, Watched};
 use super::launch::{Launched, Stdio, take_stdio};
 use crate::kernel::cgroup::{Cgroup, Door};
 use crate::kernel::process;
@@ -58,7 +58,7 @@ pub fn become_command(cgroup: &Door, stdio: &Stdio, steps: &[Step], report: Pipe
         .and_then(|()| sys::reset_signals().context("reset signals"))
         .and_then(|()| take_stdio(stdio, steps));
     match ready {
-        Ok(()) => child::main(steps, None, None, report),
-        Err(error) => child::fail("enter the container", &error, &report),
+        Ok(()) => child::main(steps, None, Watched::default(), report),
+        Err(error) => child::fail(None, "enter the container", &error, &report),
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
 
-use super::child::{self, Report, WaitAt};
+use super::child::{self, Report, Said, Watched};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::namespace;
 use crate::kernel::process::{self, Child, Placement};
@@ -38,15 +38,15 @@ pub struct Launch<'a> {
     pub cgroup: &'a Cgroup,
     /// Standard streams.
     pub stdio: Stdio,
-    /// Fault injection.
-    pub wait_at: WaitAt<'a>,
+    /// Who looks on.
+    pub watched: Watched<'a>,
 }
 
 /// A child on its way to become a container.
 pub struct Launched {
     /// The process.
     pub child: Child,
-    /// [`Report`] or, once the program runs, end of file.
+    /// What it has [`Said`] and, once the program runs, end of file.
     pub report: PipeReader,
 }
 
@@ -61,13 +61,21 @@ pub fn launch(launch: Launch) -> Result<Launched> {
         namespaces: launch.plan.namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         pid_namespace: pid_namespace.as_ref().map(AsFd::as_fd),
-        keep: Some([launch.stdio.descriptors().as_slice(), &[writer.as_raw_fd()]].concat()),
+        keep: Some(
+            launch
+                .stdio
+                .descriptors()
+                .into_iter()
+                .chain([writer.as_raw_fd()])
+                .chain(launch.watched.go.map(|go| go.as_raw_fd()))
+                .collect(),
+        ),
     };
     let child = process::spawn(&placement, || {
         if let Err(error) = take_stdio(&launch.stdio, &launch.plan.steps) {
-            return child::fail("take the standard streams", &error, &writer);
+            return child::fail(None, "take the standard streams", &error, &writer);
         }
-        child::main(&launch.plan.steps, Some(launch.cgroup), launch.wait_at, writer)
+        child::main(&launch.plan.steps, Some(launch.cgroup), launch.watched, writer)
     })
     .context("make container process")?;
     Ok(Launched { child, report: reader })
@@ -104,7 +112,7 @@ pub fn hear(report: &mut PipeReader) -> Result<Option<Report>> {
         ensure!(process::readable(report.as_fd(), left)?, "the container process hangs in a step");
         let mut piece = [0; 4096];
         match report.read(&mut piece).context("read report of the container process")? {
-            0 => return parse_report(&text),
+            0 => return failure(&text),
             length => text.extend_from_slice(&piece[..length]),
         }
     }
@@ -113,12 +121,17 @@ pub fn hear(report: &mut PipeReader) -> Result<Option<Report>> {
 /// How long a child may take to become the container.
 const READY: Duration = Duration::from_secs(30);
 
-/// Reads a report that has arrived completely.
-pub fn parse_report(text: &[u8]) -> Result<Option<Report>> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_slice(text).map(Some).context("parse report of the container process")
+/// What the child has said so far; an incomplete line is left in `text`.
+pub fn take_said(text: &mut Vec<u8>) -> Result<Vec<Said>> {
+    let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let lines: Vec<u8> = text.drain(..complete).collect();
+    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).context("understand the container process")).collect()
+}
+
+fn failure(text: &[u8]) -> Result<Option<Report>> {
+    let said = take_said(&mut text.to_vec())?;
+    Ok(said.into_iter().find_map(|said| if let Said::Failed(report) = said { Some(report) } else { None }))
 }
 
 /// `/dev/null`, opened for reading and writing.

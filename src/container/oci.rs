@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
+use super::child::Watched;
 use super::launch::{Launch, Launched, Stdio, discard, hear, launch};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
 use crate::kernel::process::{self, Child, Identity};
@@ -84,7 +85,7 @@ fn start(
     if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
-    let Launched { child, mut report } = launch(Launch { plan, cgroup, stdio, wait_at: None })?;
+    let Launched { child, mut report } = launch(Launch { plan, cgroup, stdio, watched: Watched::default() })?;
     if let Some(failure) = hear(&mut report)? {
         discard(&child)?;
         bail!("{}: {}", failure.step, failure.error);

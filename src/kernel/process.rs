@@ -235,6 +235,11 @@ pub fn all() -> Result<Vec<i32>> {
     Ok(entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
 }
 
+/// The errno behind an error, 0 if there is none.
+pub fn errno(error: &anyhow::Error) -> i32 {
+    error.chain().find_map(|cause| cause.downcast_ref::<nix::Error>()).map_or(0, |errno| *errno as i32)
+}
+
 /// The parent of a process, in `/proc`'s numbering; `None` when the process is gone.
 pub fn parent(pid: i32) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

@@ -5,7 +5,7 @@ use super::hooks::HookRun;
 use super::model::*;
 use super::probes::Prober;
 use super::restart::{Delay, Verdict};
-use super::terminate::{Cause, Kill};
+use super::terminate::Kill;
 
 /// One container over all its instances.
 #[derive(Debug, Default)]
@@ -111,9 +111,7 @@ impl Lifecycle {
         let container = &mut self.containers[instance.container];
         container.stage = Stage::Alive(live);
         container.instances += 1;
-        let name = self.name(instance.container).to_string();
-        self.note(instance.container, false, "Created", format!("Created container: {name}"));
-        self.note(instance.container, false, "Started", format!("Started container {name}"));
+        self.note(instance, Fact::Started);
     }
 
     /// No process came into being. A failed creation is no instance: it is tried again whatever the policy, and neither
@@ -123,7 +121,7 @@ impl Lifecycle {
             return;
         }
         let index = instance.container;
-        self.note(index, true, "Failed", format!("Error: {message}"));
+        self.note(instance, Fact::StartFailed { reason: reason.clone(), message: message.clone() });
         let created = !matches!(reason.as_str(), "CreateContainerError" | "CreateContainerConfigError");
         if created {
             let container = &mut self.containers[index];
@@ -174,14 +172,8 @@ impl Lifecycle {
             started_at,
             finished_at: now,
         };
-        // A kubelet tells this in the status only; whoever reads the log wants to see the end where it happened.
-        let after = (now - started_at).as_secs_f64();
-        let name = &self.spec.containers[instance.container].name;
-        let message = match exit.signal {
-            Some(signal) => format!("Container {name} was ended by signal {signal} after {after:.3} s"),
-            None => format!("Container {name} exited with code {} after {after:.3} s", exit.code),
-        };
-        self.note(instance.container, exit.code != 0 && cause.is_none(), reason, message);
+        let (reason, stopped, ran) = (reason.to_owned(), cause.is_some(), now - started_at);
+        self.note(instance, Fact::Ended { code: exit.code, signal: exit.signal, reason, stopped, ran });
         self.down(ended, instance.container, cause);
     }
 

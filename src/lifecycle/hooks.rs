@@ -3,7 +3,6 @@
 use super::Lifecycle;
 use super::container::Stage;
 use super::model::*;
-use super::terminate::Cause;
 
 /// One hook of one instance; it runs at most once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +44,13 @@ impl Lifecycle {
                     _ => continue,
                 };
                 self.set_hook(instance, kind, next);
+                match next {
+                    HookRun::Returned { .. } => {
+                        let output = String::new();
+                        self.note(instance, Fact::HookEnded { hook: kind, failure: None, output });
+                    }
+                    _ => self.note(instance, Fact::HookBegun { hook: kind }),
+                }
                 if next == HookRun::Running {
                     self.actions.push(Action::RunHook(instance, kind));
                 }
@@ -61,7 +67,7 @@ impl Lifecycle {
         now: Time,
         instance: Instance,
         kind: HookKind,
-        result: Result<(), String>,
+        result: Result<String, String>,
     ) {
         let running = self.live_mut(instance).is_some()
             && matches!(self.hook_run(instance.container, kind), Some((_, HookRun::Running)));
@@ -69,21 +75,17 @@ impl Lifecycle {
             return;
         }
         self.set_hook(instance, kind, HookRun::Returned { well: result.is_ok() });
-        match (kind, result) {
-            (_, Ok(())) => {}
-            (HookKind::PreStop, Err(why)) => {
-                let message = format!("PreStopHook failed: {why}");
-                self.note(instance.container, true, "FailedPreStopHook", message);
-            }
-            (HookKind::PostStart, Err(why)) => {
-                let message = format!("PostStartHook failed: {why}");
-                self.note(instance.container, true, "FailedPostStartHook", message);
-                let container = &mut self.containers[instance.container];
-                container.waiting = Some(("PostStartHookError".to_string(), Some(why)));
-                // Returned is returned: the next app is started now (R5, R6); a sidecar keeps its gate shut (R7).
-                container.passed |= self.spec.containers[instance.container].kind == Kind::App;
-                self.kill_one(now, instance, Cause::PostStart, self.spec.grace);
-            }
+        let failure = result.as_ref().err().cloned();
+        self.note(
+            instance,
+            Fact::HookEnded { hook: kind, failure, output: result.clone().unwrap_or_default() },
+        );
+        if let (HookKind::PostStart, Err(why)) = (kind, result) {
+            let container = &mut self.containers[instance.container];
+            container.waiting = Some(("PostStartHookError".to_string(), Some(why)));
+            // Returned is returned: the next app is started now (R5, R6); a sidecar keeps its gate shut (R7).
+            container.passed |= self.spec.containers[instance.container].kind == Kind::App;
+            self.kill_one(now, instance, Cause::PostStart, self.spec.grace);
         }
     }
 
@@ -98,8 +100,13 @@ impl Lifecycle {
     pub(super) fn abort_hook(&mut self, instance: Instance, kind: HookKind) {
         match self.hook_run(instance.container, kind) {
             None | Some((_, HookRun::Returned { .. })) => return,
-            Some((_, HookRun::Running)) => self.actions.push(Action::AbortHook(instance, kind)),
-            Some((_, HookRun::Due | HookRun::Sleeping(_))) => {}
+            Some((_, HookRun::Due)) => {}
+            Some((_, run)) => {
+                if *run == HookRun::Running {
+                    self.actions.push(Action::AbortHook(instance, kind));
+                }
+                self.note(instance, Fact::HookAborted { hook: kind });
+            }
         }
         self.set_hook(instance, kind, HookRun::Returned { well: false });
     }

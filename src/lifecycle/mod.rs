@@ -1,10 +1,11 @@
 //! The life of a pod as a pure state machine: an event goes in, actions come out. No clock, no files, no syscalls.
 //!
-//! The rules (R1, R2, …) are the kubelet's. Reading order: [`model`] (the vocabulary), this file (the flow),
+//! The rules (R1, R2, …) are the kubelet's. Reading order: [`model`] and [`fact`] (the vocabulary), this file (the flow),
 //! `container` (the state of one container), `start` (order), `restart` (policies and back-off), `hooks`, `probes`,
 //! `terminate` (kills of one container and of the pod), `status` (what people are shown).
 
 mod container;
+pub mod fact;
 mod hooks;
 pub mod model;
 mod probes;
@@ -133,6 +134,7 @@ impl Lifecycle {
         if over {
             let phase = self.final_phase();
             self.ended = Some(phase);
+            self.note_of_pod(Fact::PodEnded { phase });
             self.actions.push(Action::End(phase));
         }
         over
@@ -153,8 +155,12 @@ impl Lifecycle {
         (0..self.containers.len()).filter(of_kind).map(|index| (index, &self.containers[index]))
     }
 
-    fn note(&mut self, container: Index, warning: bool, reason: &'static str, message: String) {
-        self.actions.push(Action::Note(Note { container: Some(container), warning, reason, message }));
+    fn note(&mut self, instance: Instance, fact: Fact) {
+        self.actions.push(Action::Note(Note { about: Some(instance), fact }));
+    }
+
+    fn note_of_pod(&mut self, fact: Fact) {
+        self.actions.push(Action::Note(Note { about: None, fact }));
     }
 
     fn name(&self, container: Index) -> &str {

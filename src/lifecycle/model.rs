@@ -5,6 +5,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use super::fact::{Cause, Fact, Note, ProbeResult};
+
 /// Index of a container in [`PodSpec::containers`].
 pub type Index = usize;
 
@@ -50,7 +54,8 @@ pub struct ContainerSpec {
 }
 
 /// The three kinds of container of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Kind {
     /// Entry of `initContainers` that must exit with 0 before the next entry starts.
     Init,
@@ -101,7 +106,8 @@ pub enum Hook {
 }
 
 /// Which hook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum HookKind {
     /// `lifecycle.postStart`.
     PostStart,
@@ -110,7 +116,8 @@ pub enum HookKind {
 }
 
 /// Which probe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum ProbeKind {
     /// `startupProbe`.
     Startup,
@@ -184,8 +191,8 @@ pub enum Event {
         instance: Instance,
         /// Which hook.
         hook: HookKind,
-        /// `Err` carries one line that says why it failed.
-        result: Result<(), String>,
+        /// What it printed; `Err`: one line that says why it failed.
+        result: Result<String, String>,
     },
     /// A probe helper has ended.
     ProbeEnded {
@@ -254,21 +261,8 @@ pub enum Action {
     End(Phase),
 }
 
-/// A Kubernetes event: something worth telling.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
-    /// The container it is about; `None` = the pod.
-    pub container: Option<Index>,
-    /// `Warning` instead of `Normal`.
-    pub warning: bool,
-    /// CamelCase reason: Created, Started, Killing, BackOff, Unhealthy, FailedPostStartHook …
-    pub reason: &'static str,
-    /// One line for people, in the kubelet's words.
-    pub message: String,
-}
-
 /// `status.phase`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Phase {
     /// Not all apps have been started once (R89).
     Pending,

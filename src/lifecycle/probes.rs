@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::Lifecycle;
 use super::container::{Live, Stage};
 use super::model::*;
-use super::terminate::Cause;
 
 /// One probe of one instance.
 #[derive(Debug)]
@@ -121,24 +120,25 @@ impl Lifecycle {
             return;
         };
         prober.running = false;
+        let was_ok = prober.ok;
         let reached = match outcome {
             ProbeOutcome::Success | ProbeOutcome::Warning(_) => prober.count(true, &probe),
             ProbeOutcome::Failure(_) => prober.count(false, &probe),
             ProbeOutcome::Unknown(_) => false, // R83
         };
-        let ok = prober.ok;
+        let (ok, changed) = (prober.ok, prober.ok != was_ok);
         prober.halted |= kind == ProbeKind::Startup && reached && ok; // R74
-        match outcome {
-            ProbeOutcome::Success => {}
-            ProbeOutcome::Warning(why) => {
-                self.note(instance.container, true, "ProbeWarning", format!("{kind:?} probe warning: {why}"));
-            }
-            ProbeOutcome::Failure(why) => {
-                self.note(instance.container, true, "Unhealthy", format!("{kind:?} probe failed: {why}"));
-            }
-            ProbeOutcome::Unknown(why) => {
-                self.note(instance.container, true, "Unhealthy", format!("{kind:?} probe errored: {why}"));
-            }
+        let told = match outcome {
+            ProbeOutcome::Success => None,
+            ProbeOutcome::Warning(words) => Some((ProbeResult::Warning, words)),
+            ProbeOutcome::Failure(words) => Some((ProbeResult::Failure, words)),
+            ProbeOutcome::Unknown(words) => Some((ProbeResult::Unknown, words)),
+        };
+        if let Some((result, words)) = told {
+            self.note(instance, Fact::Probe { probe: kind, result, words });
+        }
+        if kind == ProbeKind::Readiness && changed {
+            self.note(instance, Fact::Readiness { ready: ok });
         }
         // Readiness never restarts anything (R78).
         let cause = match kind {

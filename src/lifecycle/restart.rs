@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Lifecycle;
 use super::container::{Down, Stage};
 use super::model::*;
-use super::terminate::{Cause, Kill};
+use super::terminate::Kill;
 
 /// What follows from the end of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Lifecycle {
 
     /// Tell, once per instance, that its restart is held back (R36). A container that could not even be created
     /// keeps the reason for that.
-    pub(super) fn hold_back(&mut self, index: Index) -> bool {
+    pub(super) fn hold_back(&mut self, index: Index, until: Time) -> bool {
         let name = self.name(index).to_string();
         let container = &mut self.containers[index];
         let Stage::Down(down) = &mut container.stage else {
@@ -102,7 +102,8 @@ impl Lifecycle {
             let delay = if minutes > 0 { format!("{minutes}m{seconds}s") } else { format!("{seconds}s") };
             let message = format!("back-off {delay} restarting failed container={name}");
             container.waiting = Some(("CrashLoopBackOff".to_string(), Some(message)));
-            self.note(index, true, "BackOff", format!("Back-off restarting failed container {name}"));
+            let attempt = container.instances - 1;
+            self.note(Instance { container: index, attempt }, Fact::BackOff { until });
         }
         true
     }
@@ -134,8 +135,7 @@ impl Lifecycle {
             if let Some(live) = self.live_mut(instance) {
                 live.kill = Some(Kill::at_once(now));
             }
-            let message = format!("Container {} is killed to restart all containers", self.name(index));
-            self.note(index, false, "Killing", message);
+            self.note(instance, Fact::Stopping { cause: Cause::RestartAll, until: now });
             self.actions.push(Action::Kill(instance));
             changed = true;
         }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use script::*;
+pub use view::deeds;
 
 use super::*;
 
@@ -202,7 +203,7 @@ impl Sim {
             }
             Due::HookEnd(instance, hook, well) => {
                 self.mark(&format!("{hook:?}-{}", self.name(instance)), Mark::Exiting);
-                let result = if well { Ok(()) } else { Err("exit code 1".to_string()) };
+                let result = if well { Ok(String::new()) } else { Err("exit code 1".to_string()) };
                 self.step(Event::HookEnded { instance, hook, result });
             }
             Due::ProbeEnd(instance, probe, outcome) => {
@@ -315,9 +316,11 @@ impl Sim {
                 self.cancel(|due| matches!(due, Due::ProbeEnd(i, k, _) if i == instance && k == kind));
             }
             Action::Note(note) => {
-                self.deadline_exceeded |= note.reason == "DeadlineExceeded";
-                if note.message.ends_with("is killed to restart all containers") {
-                    self.at_once.extend(note.container);
+                self.deadline_exceeded |= note.fact == Fact::DeadlineExceeded;
+                if let Note { about: Some(instance), fact: Fact::Stopping { cause: Cause::RestartAll, .. } } =
+                    note
+                {
+                    self.at_once.insert(instance.container);
                 }
             }
             Action::End(phase) => {

@@ -23,7 +23,7 @@ impl Lifecycle {
             };
             if due && self.gate_is_open(index) {
                 changed |= match self.held_until(index) {
-                    Some(until) if now < until => self.hold_back(index),
+                    Some(until) if now < until => self.hold_back(index, until),
                     _ => self.create(now, index),
                 };
             }
@@ -41,7 +41,9 @@ impl Lifecycle {
         let container = &mut self.containers[index];
         container.stage = Stage::Creating { killed: false };
         let attempt = container.instances;
-        self.actions.push(Action::Start(Instance { container: index, attempt }));
+        let instance = Instance { container: index, attempt };
+        self.note(instance, Fact::Starting);
+        self.actions.push(Action::Start(instance));
         true
     }
 
@@ -49,8 +51,8 @@ impl Lifecycle {
     /// That lets the next entry start, and its readiness and liveness probes begin (R73, R79).
     pub(super) fn notice_started(&mut self, now: Time) -> bool {
         let mut changed = false;
-        for (container, spec) in self.containers.iter_mut().zip(&self.spec.containers) {
-            let Container { stage: Stage::Alive(live), passed, waiting, .. } = container else {
+        for (index, (container, spec)) in self.containers.iter_mut().zip(&self.spec.containers).enumerate() {
+            let Container { stage: Stage::Alive(live), passed, waiting, instances, .. } = container else {
                 continue;
             };
             if !live.is_up() {
@@ -59,6 +61,8 @@ impl Lifecycle {
             *waiting = None;
             if !live.started && live.startup_has_succeeded() {
                 live.started = true;
+                let about = Some(Instance { container: index, attempt: *instances - 1 });
+                self.actions.push(Action::Note(Note { about, fact: Fact::Up }));
                 changed = true;
             }
             live.arm_probes(now, spec);

@@ -24,19 +24,6 @@ impl Shutdown {
     }
 }
 
-/// Why an instance is being stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// Its startup probe failed.
-    Startup,
-    /// Its liveness probe failed.
-    Liveness,
-    /// Its postStart failed.
-    PostStart,
-    /// The pod ends, or is restarted as a whole.
-    Pod,
-}
-
 /// The stop of one instance.
 #[derive(Debug)]
 pub(super) struct Kill {
@@ -54,7 +41,7 @@ impl Kill {
     /// SIGKILL has just gone out, nothing came before it (R29).
     pub fn at_once(now: Time) -> Kill {
         let pre_stop = HookRun::Returned { well: true };
-        Kill { cause: Cause::Pod, until: now, pre_stop, term_at: Some(now), killed: true }
+        Kill { cause: Cause::RestartAll, until: now, pre_stop, term_at: Some(now), killed: true }
     }
 
     /// When SIGTERM, then SIGKILL, goes out at the latest.
@@ -89,9 +76,7 @@ impl Lifecycle {
         let exceeded = self.deadline().is_some_and(|deadline| now >= deadline);
         if exceeded {
             self.deadline_exceeded = true;
-            let message = super::status::DEADLINE_MESSAGE.to_string();
-            let note = Note { container: None, warning: false, reason: "DeadlineExceeded", message };
-            self.actions.push(Action::Note(note));
+            self.note_of_pod(Fact::DeadlineExceeded);
             self.shut_down(now, self.spec.grace, true);
         }
         exceeded
@@ -103,6 +88,9 @@ impl Lifecycle {
         let wished = now.saturating_add(grace);
         let replaces = forced && self.shutdown.is_none();
         let until = self.shutdown.map_or(wished, |shutdown| shutdown.until.min(wished));
+        if self.shutdown.is_none_or(|shutdown| shutdown.until != until) {
+            self.note_of_pod(Fact::Terminating { asked: forced, until });
+        }
         self.shutdown = Some(Shutdown { until });
         for container in &mut self.containers {
             if let Stage::Alive(live) = &mut container.stage
@@ -129,14 +117,7 @@ impl Lifecycle {
         live.kill = Some(Kill { cause, until, pre_stop, term_at: None, killed: false });
         self.abort_hook(instance, HookKind::PostStart);
         self.abort_probes(instance, |kind| kind != ProbeKind::Readiness);
-        let name = self.name(index);
-        let message = match cause {
-            Cause::Startup => format!("Container {name} failed startup probe, will be restarted"),
-            Cause::Liveness => format!("Container {name} failed liveness probe, will be restarted"),
-            Cause::PostStart => "FailedPostStartHook".to_string(),
-            Cause::Pod => format!("Stopping container {name}"),
-        };
-        self.note(index, false, "Killing", message);
+        self.note(instance, Fact::Stopping { cause, until });
     }
 
     /// Carry every stop one step further: begin (R54), SIGTERM (R44, R55, R56), SIGKILL (R58).

@@ -11,11 +11,12 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use super::control::{Reply, Request};
 use super::helper::{Helper, Purpose};
 use super::instance::{self, Running};
-use super::start::Message;
+use super::start::{Message, Wait};
 use super::supervisor::Supervisor;
-use crate::container::launch::parse_report;
+use crate::container::child::Said;
+use crate::container::launch::take_said;
 use crate::kernel::process;
-use crate::lifecycle::model::{Event, Exit, Note, ProbeKind, ProbeOutcome};
+use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeOutcome};
 
 /// At most this much output of one stream is moved before others get their turn.
 const PIECE: usize = 256 * 1024;
@@ -95,6 +96,7 @@ impl Supervisor {
 
     fn answer_requests(&mut self) {
         let (spec, running, inbox) = (self.lifecycle.spec(), &self.running, &mut self.inbox);
+        let mut signalled = Vec::new();
         self.sandbox.control.serve(|request| match request {
             Request::Stop { grace } => {
                 inbox.push(Event::Stop {
@@ -106,13 +108,21 @@ impl Supervisor {
                 let target = running
                     .iter()
                     .find(|running| running.record.container == container && running.ended.is_none());
-                match target.map(|running| process::signal(running.child.pidfd.as_fd(), signal)) {
-                    Some(Ok(())) => Reply::Ok,
-                    Some(Err(error)) => Reply::Error(format!("{error:#}")),
-                    None => Reply::Error(format!("container {container} is not running")),
+                let Some(target) = target else {
+                    return Reply::Error(format!("container {container} is not running"));
+                };
+                match process::signal(target.child.pidfd.as_fd(), signal) {
+                    Ok(()) => {
+                        signalled.push((target.instance, Fact::Signal { number: signal, asked: true }));
+                        Reply::Ok
+                    }
+                    Err(error) => Reply::Error(format!("{error:#}")),
                 }
             }
         });
+        for (instance, fact) in signalled {
+            self.note(Some(instance), fact);
+        }
     }
 
     fn collect_instances(&mut self) -> Result<()> {
@@ -152,8 +162,8 @@ impl Supervisor {
                 if running.clearings == TELL_AFTER {
                     let message =
                         format!("Container {} leaves something behind: {error:#}", running.record.container);
-                    let container = Some(running.instance.container);
-                    self.note(&Note { container, warning: true, reason: "FailedKillPod", message });
+                    let reason = "FailedKillPod".to_owned();
+                    self.note(Some(running.instance), Fact::Trouble { reason, message });
                 }
                 false
             }
@@ -164,20 +174,38 @@ impl Supervisor {
     fn hear(&mut self, running: &mut Running) -> Result<()> {
         let Some(report) = &mut running.report else { return Ok(()) };
         let open = instance::read_available(report, &mut running.report_text, 64 * 1024)?;
-        if open {
-            // Fault injection is the one thing that is said while the pipe stays open.
-            if let Ok(Some(waiting)) = parse_report(&running.report_text)
-                && waiting.errno == -1
-            {
-                running.report_text.clear();
-                self.tell(&Message::Waiting(waiting.step));
+        for said in take_said(&mut running.report_text)? {
+            match said {
+                Said::Performed { step, does, at, took } => {
+                    let took = Duration::from_micros(took);
+                    let fact = Fact::Step { step, does, took, failure: None, errno: 0 };
+                    self.note_at(Duration::from_micros(at), Some(running.instance), fact);
+                }
+                Said::Waits { step } => {
+                    let container = Some(running.record.container.clone());
+                    self.tell(&Message::Waits(Wait { container, step, pid: running.record.process.pid }));
+                }
+                Said::Failed(report) => {
+                    if let (true, Some(step)) = (self.sandbox.blueprint.watching.trace, report.name.clone()) {
+                        let (failure, errno) = (Some(report.error.clone()), report.errno);
+                        let fact = Fact::Step {
+                            step,
+                            does: report.step.clone(),
+                            took: Duration::ZERO,
+                            failure,
+                            errno,
+                        };
+                        self.note(Some(running.instance), fact);
+                    }
+                    running.failure = Some(report);
+                }
             }
-            return Ok(());
         }
-        running.report = None;
-        running.failure = parse_report(&running.report_text)?;
-        if running.failure.is_none() {
-            self.inbox.push(Event::Started(running.instance));
+        if !open {
+            running.report = None;
+            if running.failure.is_none() {
+                self.inbox.push(Event::Started(running.instance));
+            }
         }
         Ok(())
     }
@@ -236,7 +264,7 @@ impl Supervisor {
         let words = helper.words();
         self.inbox.push(match helper.purpose {
             Purpose::Hook(hook) => {
-                let result = if code == 0 { Ok(()) } else { Err(failure_words(code, &words)) };
+                let result = if code == 0 { Ok(words) } else { Err(failure_words(code, &words)) };
                 Event::HookEnded { instance, hook, result }
             }
             Purpose::Probe(probe) => {

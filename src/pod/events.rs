@@ -1,79 +1,85 @@
-//! The event log of a pod: one Kubernetes Event per line, appended by the pod init, read by everybody.
+//! The event log of a pod, appended by the pod init and read by everybody: a [`Head`], then one [`Entry`] per line.
 
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result};
-use humantime::format_rfc3339_micros;
-use serde_json::{Value, json};
+use serde::Serialize;
 
-use crate::lifecycle::model::{Kind, Note, PodSpec};
+use super::start::Blueprint;
+use crate::lifecycle::fact::{Entry, FORMAT, Fact, Head, HeadContainer};
+use crate::lifecycle::model::Time;
+use crate::manifest::Container;
 
-/// Appends events; never blocks for long and never fails the pod: what cannot be written is counted and told later.
+/// Appends facts; never blocks for long and never fails the pod: what cannot be written is counted and told later.
 pub struct EventLog {
     file: File,
-    involved: Value,
     dropped: u64,
 }
 
 impl EventLog {
-    /// Opens the log in the pod's directory. `involved`: kind, namespace, name and uid of the pod.
-    pub fn open(directory: &Path, involved: Value) -> Result<EventLog> {
+    /// Begins the log in the pod's directory.
+    pub fn begin(directory: &Path, head: &Head) -> Result<EventLog> {
         let path = directory.join("events.jsonl");
         let file =
             File::options().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
-        Ok(EventLog { file: file.context("open event log")?, involved, dropped: 0 })
+        let mut log = EventLog { file: file.context("open event log")?, dropped: 0 };
+        log.write(head);
+        Ok(log)
     }
 
-    /// Appends one event.
-    pub fn append(&mut self, spec: &PodSpec, note: &Note, now: SystemTime) {
-        if self.dropped > 0
-            && self.write(
-                None,
-                true,
-                "EventsDropped",
-                &format!("{} events were lost: no space", self.dropped),
-                now,
-            )
-        {
+    /// Its descriptor, for who closes all others.
+    pub fn descriptor(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Appends an entry.
+    pub fn append(&mut self, entry: &Entry) {
+        let lost = Fact::Dropped { count: self.dropped };
+        if self.dropped > 0 && self.write(&entry_of_pod(entry.at, lost)) {
             self.dropped = 0;
         }
-        let field = note.container.map(|index| {
-            let container = &spec.containers[index];
-            let list = if container.kind == Kind::App { "containers" } else { "initContainers" };
-            format!("spec.{list}{{{}}}", container.name)
-        });
-        if !self.write(field, note.warning, note.reason, &note.message, now) {
+        if !self.write(entry) {
             self.dropped += 1;
         }
     }
 
-    fn write(
-        &mut self,
-        field: Option<String>,
-        warning: bool,
-        reason: &str,
-        message: &str,
-        now: SystemTime,
-    ) -> bool {
-        let mut involved = self.involved.clone();
-        if let Some(field) = field {
-            involved["fieldPath"] = field.into();
-        }
-        let event = json!({
-            "apiVersion": "v1",
-            "kind": "Event",
-            "type": if warning { "Warning" } else { "Normal" },
-            "reason": reason,
-            "message": message,
-            "involvedObject": involved,
-            "eventTime": format_rfc3339_micros(now).to_string(),
-            "source": {"component": "barepod"},
-        });
+    fn write(&mut self, line: &impl Serialize) -> bool {
+        let Ok(mut line) = serde_json::to_vec(line) else { return false };
+        line.push(b'\n');
         // One write, so that a reader never sees half a line of ours after a whole one.
-        self.file.write_all(format!("{event}\n").as_bytes()).is_ok()
+        self.file.write_all(&line).is_ok()
     }
+}
+
+/// The first line of the log of a pod.
+pub fn head(blueprint: &Blueprint) -> Head {
+    let pod = &blueprint.manifest.pod;
+    let since_1970 = blueprint.started.duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is wrong anyway
+    let container = |container: &Container| HeadContainer {
+        name: container.name.clone(),
+        kind: container.kind,
+        post_start: container.post_start.is_some(),
+        pre_stop: container.pre_stop.is_some(),
+        startup: container.startup.is_some(),
+        readiness: container.readiness.is_some(),
+    };
+    Head {
+        barepod: FORMAT,
+        name: blueprint.name.clone(),
+        namespace: pod.namespace.clone(),
+        uid: blueprint.uid.clone(),
+        started_micros: since_1970.as_micros() as u64,
+        grace_seconds: pod.grace.as_secs(),
+        containers: pod.containers.iter().map(container).collect(),
+    }
+}
+
+/// An entry about the pod as a whole.
+pub fn entry_of_pod(at: Time, fact: Fact) -> Entry {
+    Entry { at, container: None, attempt: None, fact }
 }

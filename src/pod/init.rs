@@ -6,17 +6,21 @@ use std::io::{PipeWriter, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use nix::sys::stat::{Mode, umask};
 
 use super::control::Server;
+use super::events::{self, EventLog};
 use super::reaper;
-use super::start::{Blueprint, Message};
+use super::start::{Blueprint, Message, Wait};
 use super::supervisor::Supervisor;
+use crate::container::child::Watched;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::process::{self, Child};
 use crate::kernel::{identity, mount, network, sys};
+use crate::lifecycle::fact::Fact;
 use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
 
 /// The namespaces that make the sandbox.
@@ -32,6 +36,8 @@ pub struct Sandbox {
     pub scratch: PathBuf,
     /// The control socket.
     pub control: Server,
+    /// The event log.
+    pub events: EventLog,
     /// PID 1 of the shared process namespace, if there is one.
     pub reaper: Option<Child>,
     /// To the CLI that made us, until it has heard enough.
@@ -55,13 +61,23 @@ pub fn main(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: PipeWrit
 
 /// Performs the steps of the sandbox.
 fn sandbox(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: &PipeWriter) -> Result<Sandbox> {
-    let mut making = Making { blueprint: &blueprint, cgroup, lock, messages, control: None, reaper: None };
+    let mut events = EventLog::begin(&blueprint.directory(), &events::head(&blueprint))?;
+    let events_of = &mut events;
+    let mut making = Making {
+        blueprint: &blueprint,
+        cgroup,
+        lock,
+        messages,
+        events: events_of,
+        control: None,
+        reaper: None,
+    };
     making.perform_all()?;
     let (control, reaper) =
         (making.control.take().context("no step made a control socket")?, making.reaper.take());
     let messages = Some(messages.try_clone().context("copy message pipe")?);
     let scratch = scratch(&blueprint);
-    Ok(Sandbox { blueprint, scratch, control, reaper, messages })
+    Ok(Sandbox { blueprint, scratch, control, events, reaper, messages })
 }
 
 /// One line to the CLI; nobody may be listening any more.
@@ -80,6 +96,7 @@ struct Making<'a> {
     cgroup: &'a Cgroup,
     lock: i32,
     messages: &'a PipeWriter,
+    events: &'a mut EventLog,
     control: Option<Server>,
     reaper: Option<Child>,
 }
@@ -94,24 +111,46 @@ impl Making<'_> {
             share_process_namespace: pod.share_process_namespace,
             v2: self.blueprint.v2(),
         };
+        let watching = &self.blueprint.watching;
+        let waits = watching.waits_of("sandbox");
+        let watched =
+            Watched { waits: &waits, go: watching.go.as_ref().map(AsFd::as_fd), ..Watched::default() };
         for step in steps(&spec) {
-            if self.blueprint.wait_at.as_deref().and_then(|at| at.strip_prefix("sandbox."))
-                == Some(step.name())
-            {
-                tell(self.messages, &Message::Waiting(step.name().to_owned()));
-                loop {
-                    std::thread::sleep(std::time::Duration::from_secs(3600)); // fault injection: wait to be killed
-                }
+            watched.before(step.name(), || {
+                let pid = process::own_host_pid().unwrap_or(0); // 0 is no process: the CLI says so, and nobody looks at it
+                let wait = Wait { container: None, step: step.name().to_owned(), pid };
+                tell(self.messages, &Message::Waits(wait));
+            });
+            let start = Instant::now();
+            let performed = self.perform(&step).with_context(|| step.to_string());
+            if watching.trace {
+                self.trace(&step, start, performed.as_ref().err());
             }
-            self.perform(&step).with_context(|| step.to_string())?;
+            performed?;
         }
         Ok(())
+    }
+
+    fn trace(&mut self, step: &SandboxStep, start: Instant, failure: Option<&anyhow::Error>) {
+        let fact = Fact::Step {
+            step: step.name().to_owned(),
+            does: step.to_string(),
+            took: start.elapsed(),
+            failure: failure.map(|error| format!("{error:#}")),
+            errno: failure.map_or(0, process::errno),
+        };
+        self.events.append(&events::entry_of_pod(self.blueprint.clock.elapsed(), fact));
     }
 
     fn perform(&mut self, step: &SandboxStep) -> Result<()> {
         let scratch = scratch(self.blueprint);
         match step {
-            SandboxStep::Detach => detach(&[self.lock, self.messages.as_raw_fd()]),
+            SandboxStep::Detach => {
+                let go = self.blueprint.watching.go.as_ref().map(AsRawFd::as_raw_fd);
+                let mut keep = vec![self.lock, self.messages.as_raw_fd(), self.events.descriptor()];
+                keep.extend(go);
+                detach(&keep)
+            }
             SandboxStep::JoinCgroup => self.cgroup.join_self(),
             SandboxStep::Propagation => mount::propagation_of_all("rslave"),
             SandboxStep::OomScoreAdj(value) => {

@@ -15,7 +15,7 @@ use super::logs::{LogWriter, Stream};
 use super::store::InstanceRecord;
 use super::volume;
 use crate::bundle;
-use crate::container::child::Report;
+use crate::container::child::{Report, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, launch, null};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::mount;
@@ -37,7 +37,7 @@ pub struct Running {
     pub process: oci_spec::runtime::Process,
     /// The child's report, until it has become the container.
     pub report: Option<PipeReader>,
-    /// What the report said so far.
+    /// The beginning of a line of it.
     pub report_text: Vec<u8>,
     /// It could not become the container, and has exited or is about to.
     pub failure: Option<Report>,
@@ -131,9 +131,14 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
     let log = LogWriter::create(&logs, instance.attempt)?;
     let (stdout, stdout_end) = output_pipe()?;
     let (stderr, stderr_end) = output_pipe()?;
-    let wait_at = blueprint.wait_at.as_deref().and_then(|at| at.strip_prefix("container."));
+    let watching = &blueprint.watching;
+    let watched = Watched {
+        trace: watching.trace.then_some(blueprint.clock),
+        waits: &watching.waits_of("container"),
+        go: watching.go.as_ref().map(AsFd::as_fd),
+    };
     let stdio = Stdio { input: null()?, output: stdout_end.into(), error: stderr_end.into() };
-    let Launched { child, report } = launch(Launch { plan: &plan, cgroup: &cgroup, stdio, wait_at })?;
+    let Launched { child, report } = launch(Launch { plan: &plan, cgroup: &cgroup, stdio, watched })?;
     fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let identity = Identity::of(process::host_pid(child.pidfd.as_fd())?)?;
     let record = InstanceRecord {

@@ -6,6 +6,7 @@
 
 pub mod collect;
 pub mod control;
+pub mod eventread;
 pub mod events;
 pub mod helper;
 pub mod http;

@@ -34,8 +34,8 @@ pub struct Blueprint {
     pub bundles: Vec<Bundle>,
     /// Restart delays.
     pub backoff: Backoff,
-    /// Fault injection: `sandbox.STEP` or `container.STEP`, where to stop and wait.
-    pub wait_at: Option<String>,
+    /// Who looks on.
+    pub watching: Watching,
     /// When the pod was started; all times of the pod are this plus a monotonic clock.
     pub started: SystemTime,
     /// The same moment on the clock that never jumps.
@@ -52,6 +52,25 @@ pub struct Bundle {
     pub spec: Spec,
 }
 
+/// How somebody looks on while the pod is made. The default: nobody does.
+#[derive(Default)]
+pub struct Watching {
+    /// Every kernel step goes to the event log.
+    pub trace: bool,
+    /// `sandbox.STEP`, `container.STEP`: where to wait.
+    pub waits: Vec<String>,
+    /// What a wait ends with: a byte, or the end of this pipe. Without it a wait is for ever (fault injection).
+    pub go: Option<PipeReader>,
+}
+
+impl Watching {
+    /// The steps of a layer (`sandbox`, `container`) to wait before, by their short names.
+    pub fn waits_of(&self, layer: &str) -> Vec<&str> {
+        let waits = self.waits.iter().filter_map(|at| at.split_once('.'));
+        waits.filter(|(of, _)| *of == layer).map(|(_, step)| step).collect()
+    }
+}
+
 /// What the pod init tells the CLI that made it, one JSON line each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,8 +83,19 @@ pub enum Message {
     Warning(String),
     /// The sandbox could not be made; the pod init is gone.
     Failed(String),
-    /// Fault injection: waits at this step.
-    Waiting(String),
+    /// Somebody waits before a step.
+    Waits(Wait),
+}
+
+/// Who waits before which step.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wait {
+    /// The container; `None` = the pod init.
+    pub container: Option<String>,
+    /// The step's short name.
+    pub step: String,
+    /// The process, as the host numbers it.
+    pub pid: i32,
 }
 
 /// A pod init that has been made.

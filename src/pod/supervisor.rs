@@ -8,9 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use serde_json::json;
 
-use super::events::EventLog;
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
 use super::instance::{self, Running};
@@ -18,8 +16,9 @@ use super::start::Message;
 use super::store::{Record, write_record};
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
+use crate::lifecycle::fact::Entry;
 use crate::lifecycle::model::{
-    Action, Event, HookKind, Instance, Note, Phase, ProbeKind, ProbeOutcome, Time,
+    Action, Event, Fact, HookKind, Instance, Phase, ProbeKind, ProbeOutcome, Time,
 };
 use crate::manifest::Handler;
 use crate::object::pod_object;
@@ -32,7 +31,6 @@ pub struct Supervisor {
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
     pub(super) helpers: Vec<Helper>,
-    events: EventLog,
     record: Record,
     container_ids: Vec<Option<String>>,
     /// What happened and has not been handed to the lifecycle yet.
@@ -44,17 +42,11 @@ impl Supervisor {
     /// Takes over a sandbox that has been made.
     pub fn new(sandbox: Sandbox) -> Result<Supervisor> {
         let blueprint = &sandbox.blueprint;
-        let directory = blueprint.directory();
-        let involved = json!({
-            "kind": "Pod",
-            "namespace": blueprint.manifest.pod.namespace,
-            "name": blueprint.name,
-            "uid": blueprint.uid,
-        });
-        let events = EventLog::open(&directory, involved)?;
         let store = &blueprint.store;
         let mut record = store.read(&blueprint.name)?.context("read the record written at the start")?;
-        record.init = Some(Identity::of(process::own_host_pid()?)?);
+        let init = Identity::of(process::own_host_pid()?)?;
+        let begun = Fact::Begun { init: init.pid };
+        record.init = Some(init);
         // So that the first comparison sees a change: the record on disk does not know its pod init yet.
         record.object = serde_json::Value::Null;
         record.network_namespace = Some(crate::kernel::namespace::inode("/proc/self/ns/net")?);
@@ -69,13 +61,13 @@ impl Supervisor {
             signals,
             running: Vec::new(),
             helpers: Vec::new(),
-            events,
             record,
             container_ids: vec![None; containers],
             inbox: Vec::new(),
             phase: None,
             sandbox,
         };
+        supervisor.note(None, begun);
         supervisor.write_down()?;
         supervisor.tell(&Message::Sandbox);
         Ok(supervisor)
@@ -86,7 +78,7 @@ impl Supervisor {
         let lived = self.live();
         if let Err(error) = &lived {
             let message = format!("The pod init failed: {error:#}");
-            self.note(&Note { container: None, warning: true, reason: "SandboxLost", message });
+            self.note(None, Fact::Trouble { reason: "SandboxLost".to_owned(), message });
         }
         lived
     }
@@ -155,7 +147,7 @@ impl Supervisor {
             Action::AbortProbe(instance, probe) => self.abort(instance, Purpose::Probe(probe))?,
             Action::Terminate(instance) => self.signal(instance)?,
             Action::Kill(instance) => self.kill(instance)?,
-            Action::Note(note) => self.note(&note),
+            Action::Note(note) => self.note(note.about, note.fact),
             Action::End(phase) => self.phase = Some(phase),
         }
         Ok(())
@@ -245,26 +237,26 @@ impl Supervisor {
             return Ok(());
         };
         process::kill(running.child.pidfd.as_fd())?;
-        if let Err(error) = running.cgroup.kill_round() {
-            let message = format!("Container {} cannot be killed: {error:#}", running.record.container);
-            self.note(&Note {
-                container: Some(instance.container),
-                warning: true,
-                reason: "FailedKillPod",
-                message,
-            });
+        let trouble = running.cgroup.kill_round().err().map(|error| Fact::Trouble {
+            reason: "FailedKillPod".to_owned(),
+            message: format!("Container {} cannot be killed: {error:#}", running.record.container),
+        });
+        self.note(Some(instance), Fact::Signal { number: libc::SIGKILL, asked: false });
+        if let Some(trouble) = trouble {
+            self.note(Some(instance), trouble);
         }
         Ok(())
     }
 
     fn signal(&mut self, instance: Instance) -> Result<()> {
         let container = &self.sandbox.blueprint.manifest.pod.containers[instance.container];
-        match self.running.iter().find(|running| running.instance == instance && running.ended.is_none()) {
-            Some(running) => {
-                process::signal(running.child.pidfd.as_fd(), container.stop_signal.unwrap_or(libc::SIGTERM))
-            }
-            None => Ok(()), // it ended meanwhile; its Exited is on the way
-        }
+        let number = container.stop_signal.unwrap_or(libc::SIGTERM);
+        let target =
+            self.running.iter().find(|running| running.instance == instance && running.ended.is_none());
+        let Some(target) = target else { return Ok(()) }; // it ended meanwhile; its Exited is on the way
+        process::signal(target.child.pidfd.as_fd(), number)?;
+        self.note(Some(instance), Fact::Signal { number, asked: false });
+        Ok(())
     }
 
     /// Replaces the record when there is something new to say.
@@ -306,17 +298,24 @@ impl Supervisor {
         Ok(())
     }
 
-    pub(super) fn note(&mut self, note: &Note) {
-        let now = self.wall(self.now());
-        self.events.append(self.lifecycle.spec(), note, now);
+    /// Appends to the event log.
+    pub(super) fn note(&mut self, about: Option<Instance>, fact: Fact) {
+        self.note_at(self.now(), about, fact);
+    }
+
+    /// The same for what happened at another time.
+    pub(super) fn note_at(&mut self, at: Time, about: Option<Instance>, fact: Fact) {
+        let name = |instance: Instance| self.lifecycle.spec().containers[instance.container].name.clone();
+        let attempt = about.map(|instance| instance.attempt);
+        self.sandbox.events.append(&Entry { at, container: about.map(name), attempt, fact });
     }
 
     pub(super) fn tell(&mut self, message: &Message) {
         if let Some(messages) = &self.sandbox.messages {
             tell(messages, message);
         }
-        // The CLI that started us goes away after the first container; then there is nobody to tell.
-        if matches!(message, Message::Started) {
+        // The CLI that started us has heard enough after the first container, unless it is to say where somebody waits.
+        if matches!(message, Message::Started) && self.sandbox.blueprint.watching.waits.is_empty() {
             self.sandbox.messages = None;
         }
     }

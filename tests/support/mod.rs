@@ -145,8 +145,9 @@ impl Lab {
 
     /// The processes in the cgroups of this lab, as the host numbers them.
     pub fn processes(&self) -> Vec<i32> {
+        let own = format!("/{}/", self.cgroup);
         let inside = |pid: &i32| {
-            fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(&self.cgroup))
+            fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(&own))
         };
         all_processes().into_iter().filter(inside).collect()
     }

@@ -38,7 +38,10 @@ impl Sim {
     /// pod, or its own if it was being stopped alone before.
     pub(super) fn assert_order(&self, instance: Instance) {
         let live = self.pod.containers[instance.container].live();
-        if live.and_then(|live| live.kill.as_ref()).is_some_and(|kill| kill.cause != terminate::Cause::Pod) {
+        if live
+            .and_then(|live| live.kill.as_ref())
+            .is_some_and(|kill| !matches!(kill.cause, Cause::Pod | Cause::RestartAll))
+        {
             return;
         }
         let kind = |index: Index| self.ctrs[index].spec.kind;

@@ -3,6 +3,11 @@
 use super::{Mark, Sim};
 use crate::lifecycle::*;
 
+/// What is to be done, without what is only told.
+pub fn deeds(actions: Vec<Action>) -> Vec<Action> {
+    actions.into_iter().filter(|action| !matches!(action, Action::Note(_))).collect()
+}
+
 impl Sim {
     /// The status of a container now.
     pub fn status(&self, name: &str) -> ContainerStatus {
@@ -55,13 +60,16 @@ impl Sim {
         self.log.iter().filter(|(_, action)| which(action)).map(|(at, _)| at.as_secs_f64()).collect()
     }
 
-    /// Messages of the notes with this reason.
+    /// Messages of the events with this reason.
     pub fn notes(&self, reason: &str) -> Vec<String> {
-        let note = |action: &Action| match action {
-            Action::Note(note) if note.reason == reason => Some(note.message.clone()),
-            _ => None,
+        let words = |action: &Action| match action {
+            Action::Note(Note { about, fact }) => {
+                fact.words(about.map_or("", |instance| &self.ctrs[instance.container].spec.name))
+            }
+            _ => Vec::new(),
         };
-        self.log.iter().filter_map(|(_, action)| note(action)).collect()
+        let all = self.log.iter().flat_map(|(_, action)| words(action));
+        all.filter(|words| words.reason == reason).map(|words| words.message).collect()
     }
 
     fn first(&self, who: &str, mark: Mark) -> Option<usize> {

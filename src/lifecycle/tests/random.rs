@@ -126,7 +126,7 @@ fn an_event() -> impl Strategy<Value = Event> {
     let hook = prop_oneof![Just(HookKind::PostStart), Just(HookKind::PreStop)];
     let probe = prop::sample::select(&[ProbeKind::Startup, ProbeKind::Liveness, ProbeKind::Readiness]);
     let exit = (0..2i32).prop_map(|code| Exit { code, signal: None, oom_killed: false, message: None });
-    let result = any::<bool>().prop_map(|well| if well { Ok(()) } else { Err("no".to_string()) });
+    let result = any::<bool>().prop_map(|well| if well { Ok(String::new()) } else { Err("no".to_string()) });
     let outcome = any::<bool>()
         .prop_map(|well| if well { ProbeOutcome::Success } else { ProbeOutcome::Failure("no".to_string()) });
     let reason = prop_oneof![Just("CreateContainerError"), Just("StartError")].prop_map(str::to_string);

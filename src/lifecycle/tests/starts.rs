@@ -15,7 +15,7 @@ fn nothing_happens_before_begin() {
     assert_eq!(pod.step(s(0), Event::Tick), []);
     assert_eq!(pod.next_wakeup(), None);
     let first = Action::Start(Instance { container: 0, attempt: 0 });
-    assert_eq!(pod.step(s(1), Event::Begin), [first]);
+    assert_eq!(deeds(pod.step(s(1), Event::Begin)), [first]);
     assert_eq!(pod.step(s(2), Event::Begin), []);
 }
 
@@ -278,7 +278,7 @@ fn probes_that_were_missed_are_not_made_up_for() {
     pod.step(s(0), Event::Begin);
     assert!(pod.step(s(0), Event::Started(instance)).contains(&Action::RunProbe(instance, probe)));
     assert_eq!(pod.next_wakeup(), None);
-    assert_eq!(pod.step(s(7), ended.clone()), [Action::RunProbe(instance, probe)]);
+    assert_eq!(deeds(pod.step(s(7), ended.clone())), [Action::RunProbe(instance, probe)]);
     pod.step(s(7), ended);
     assert_eq!(pod.next_wakeup(), Some(s(8)));
 }

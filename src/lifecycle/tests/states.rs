@@ -238,9 +238,7 @@ fn r81_a_redirect_to_another_host_is_a_success_with_a_warning() {
     sim.pod.step(s(10), Event::Tick);
     let outcome = ProbeOutcome::Warning("redirect to elsewhere".to_string());
     let actions = sim.pod.step(s(10), Event::ProbeEnded { instance, probe, outcome });
-    let notes = format!("{actions:?}");
-    assert!(
-        notes.contains("ProbeWarning") && notes.contains("Readiness probe warning: redirect to elsewhere")
-    );
+    sim.log.extend(actions.into_iter().map(|action| (sim.now, action)));
+    assert_eq!(sim.notes("ProbeWarning"), ["Readiness probe warning: redirect to elsewhere"]);
     assert!(sim.status("c").ready);
 }

@@ -265,7 +265,7 @@ fn a_sidecar_being_stopped_alone_does_not_delay_the_end_of_the_pod() {
 #[test]
 fn a_stop_before_begin_ends_the_pod_at_once() {
     let mut pod = Lifecycle::new(pod(Always, &[app("c", on())]).pod.spec().clone());
-    assert_eq!(pod.step(s(1), Event::Stop { grace: s(30) }), [Action::End(Phase::Failed)]);
+    assert_eq!(deeds(pod.step(s(1), Event::Stop { grace: s(30) })), [Action::End(Phase::Failed)]);
     assert_eq!(pod.step(s(2), Event::Begin), []);
     assert_eq!(pod.next_wakeup(), None);
 }
