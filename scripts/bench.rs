@@ -1,7 +1,7 @@
 //! The stop-watch of scripts/bench: runs barepod and its peers in turn and prints a Markdown table of medians and
 //! ratios. One file without dependencies, compiled by the script with rustc.
 //!
-//! Usage: bench BAREPOD_DIR BUNDLE_DIR WORK_DIR ROUNDS PEER… (PEER: runc, crun, podman)
+//! Usage: bench BAREPOD_DIR EVENT_LOG BUNDLE_DIR WORK_DIR ROUNDS PEER… (PEER: runc, crun, podman)
 //!
 //! Peers take turns within a round, and the one that begins changes from round to round, so that whatever else the
 //! machine does hits all of them. A ratio is taken within each round; the table has the median of these ratios.
@@ -16,12 +16,13 @@ type Runner<'a> = (&'static str, Box<dyn FnMut(usize) -> f64 + 'a>);
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    let [bin, bundle, work, rounds, peers @ ..] = args.as_slice() else {
-        panic!("usage: bench BAREPOD_DIR BUNDLE_DIR WORK_DIR ROUNDS PEER…");
+    let [bin, event_log, bundle, work, rounds, peers @ ..] = args.as_slice() else {
+        panic!("usage: bench BAREPOD_DIR EVENT_LOG BUNDLE_DIR WORK_DIR ROUNDS PEER…");
     };
     let bench = Bench {
         barepod: Path::new(bin).join("barepod"),
         barepod_oci: Path::new(bin).join("barepod-oci"),
+        event_log: PathBuf::from(event_log),
         rootfs: Path::new(bundle).join("rootfs"),
         config: fs::read_to_string(Path::new(bundle).join("config.json"))
             .expect("read the bundle's config.json"),
@@ -36,13 +37,15 @@ fn main() {
     bench.run_true_isolated();
     bench.exec_true();
     bench.one_more_container();
-    bench.pod_up();
+    let pod_up = bench.pod_up();
     bench.memory();
+    bench.event_log(pod_up);
 }
 
 struct Bench {
     barepod: PathBuf,
     barepod_oci: PathBuf,
+    event_log: PathBuf,
     rootfs: PathBuf,
     config: String,
     bundles: PathBuf,
@@ -197,8 +200,8 @@ impl Bench {
         report("one more container in a pod", &samples);
     }
 
-    /// One init container and three apps, until all of them run.
-    fn pod_up(&self) {
+    /// One init container and three apps, until all of them run; barepod's median in milliseconds.
+    fn pod_up(&self) -> f64 {
         let manifest = self.manifest("bench-up", 3, true, "busybox");
         let mut runners: Vec<Runner> = vec![(
             "barepod",
@@ -224,8 +227,25 @@ impl Bench {
                 }),
             ));
         }
-        let samples = interleave(self.rounds.div_ceil(5), Duration::ZERO, runners);
+        let mut samples = interleave(self.rounds.div_ceil(5), Duration::ZERO, runners);
         report("pod up: 1 init + 3 apps, all running", &samples);
+        quantile(&mut samples[0].1, 0.5)
+    }
+
+    /// What the event log of the same pod costs, with nobody watching: its entries written once more, many times.
+    fn event_log(&self, pod_up: f64) {
+        let manifest = self.manifest("bench-up", 3, true, "busybox");
+        succeed(self.pod().arg("run").arg("-d").arg("--bundles").arg(&self.bundles).arg(&manifest));
+        succeed(self.pod().args(["wait", "bench-up", "--for=Ready"]));
+        let log = self.work.join("root/pods/bench-up/events.jsonl");
+        let printed = succeed(Command::new(&self.event_log).arg(&log).arg(&self.work));
+        self.remove_pod("bench-up");
+        let (entries, each) = printed.trim().split_once(' ').expect("two numbers");
+        let (entries, each): (f64, f64) =
+            (entries.parse().expect("a number"), each.parse().expect("a number"));
+        let share = entries * each / 1000.0 / pod_up * 100.0;
+        println!();
+        println!("The event log of that pod's start: {entries} entries, {each} µs each, {share:.2} % of pod up.");
     }
 
     /// Proportional set size of what stays in memory for a pod, beside its programs.
