@@ -245,7 +245,9 @@ impl Bench {
             (entries.parse().expect("a number"), each.parse().expect("a number"));
         let share = entries * each / 1000.0 / pod_up * 100.0;
         println!();
-        println!("The event log of that pod's start: {entries} entries, {each} µs each, {share:.2} % of pod up.");
+        println!(
+            "The event log of that pod's start: {entries} entries, {each} µs each, {share:.2} % of pod up."
+        );
     }
 
     /// Proportional set size of what stays in memory for a pod, beside its programs.
