@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | pure | [`manifest`], [`bundle`], [`plan`], [`lifecycle`], [`object`], [`columns`], [`duration`], [`yaml`], [`history`], [`narrate`] | data: no clock, no files, no system calls |
+//! | pure | [`manifest`], [`bundle`], [`plan`], [`lifecycle`], [`object`], [`columns`], [`duration`], [`yaml`], [`history`], [`narrate`], [`lint`], [`explain`], [`timeline`], [`why`], [`share`] | data: no clock, no files, no system calls |
 //! | kernel | [`kernel`], one file per kernel object | paths, ids and descriptors; nothing of pods |
 //! | container | [`container`] | an OCI container from a runtime spec; nothing of pods |
 //! | pod | [`pod`] | everything below |
@@ -26,12 +26,17 @@ pub mod cli;
 pub mod columns;
 pub mod container;
 pub mod duration;
+pub mod explain;
 pub mod history;
 pub mod kernel;
 pub mod lifecycle;
+pub mod lint;
 pub mod manifest;
 pub mod narrate;
 pub mod object;
 pub mod plan;
 pub mod pod;
+pub mod share;
+pub mod timeline;
+pub mod why;
 pub mod yaml;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::explain::hint::hint;
 use crate::history::Line;
 use crate::lifecycle::fact::{Cause, Entry, Fact, Head, ProbeResult};
 use crate::lifecycle::model::{HookKind, Kind, Time};
@@ -27,6 +28,8 @@ pub struct Told {
     pub step: bool,
     /// `    0.512s  web             started`
     pub text: String,
+    /// The same without time and name.
+    pub words: String,
 }
 
 impl Narrator {
@@ -45,7 +48,7 @@ impl Narrator {
                 let who = entry.container.as_deref().unwrap_or("pod");
                 let bar = if step { "│ " } else { "" };
                 let text = format!("{:>9.3}s  {who:<14}  {bar}{words}", entry.at.as_secs_f64());
-                Some(Told { warning, step, text })
+                Some(Told { warning, step, text, words })
             }
         }
     }
@@ -128,8 +131,12 @@ impl Narrator {
             }
             Fact::DeadlineExceeded => "has run longer than activeDeadlineSeconds".to_owned(),
             Fact::PodEnded { phase } => format!("has ended: {phase:?}"),
-            Fact::Step { does, took, failure, .. } => match failure {
-                Some(why) => format!("{does}: FAILED: {why}"),
+            Fact::Step { step, does, took, failure, errno } => match failure {
+                Some(why) => {
+                    let hint =
+                        hint(step, *errno).map(|hint| format!("\n{:>30}│ {hint}", "")).unwrap_or_default();
+                    format!("{does}: FAILED: {why}{hint}")
+                }
                 None => format!("{does} ({} µs)", took.as_micros()),
             },
             Fact::Trouble { message, .. } => message.clone(),
@@ -176,12 +183,15 @@ pub fn hook_name(hook: HookKind) -> &'static str {
     }
 }
 
-/// `SIGTERM`, or `signal 64` for those without a name.
+/// `SIGTERM`, or `signal 64` for those without a name. See signal(7); the numbers are those of x86 and arm.
 pub fn signal_name(number: i32) -> String {
-    match nix::sys::signal::Signal::try_from(number) {
-        Ok(signal) => signal.as_str().to_owned(),
-        Err(_) => format!("signal {number}"),
-    }
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number.wrapping_sub(1)));
+    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }
 
 fn seconds(time: Duration) -> String {
@@ -235,6 +245,15 @@ mod tests {
     }
 
     #[test]
+    fn signals_have_their_names() {
+        use nix::sys::signal::Signal;
+        for signal in Signal::iterator() {
+            assert_eq!(signal_name(signal as i32), signal.as_str());
+        }
+        assert_eq!([0, -1, 34].map(signal_name), ["signal 0", "signal -1", "signal 34"]);
+    }
+
+    #[test]
     fn a_step_that_failed_is_a_warning() {
         let step = |failure: Option<&str>| Fact::Step {
             step: "mount".to_owned(),
@@ -259,5 +278,9 @@ mod tests {
         );
         let bad = narrator.tell(entry(step(Some("EPERM: Operation not permitted")))).unwrap();
         assert!(bad.warning && bad.text.contains("FAILED: EPERM"), "{bad:?}");
+        assert!(
+            bad.text.contains("\n                              │ a filesystem may be mounted only"),
+            "{bad:?}"
+        );
     }
 }

@@ -86,7 +86,7 @@ fn bad_manifests() -> Vec<Bad> {
         GOOD.replace(from, to)
     };
     let misspelt = change("    volumeMounts:", "    volumeMount:");
-    let unsupported = change("  volumes:", "  hostNetwork: true\n  volumes:");
+    let unsupported = change("  volumes:", "  hostPID: true\n  volumes:");
     let refused = change("  volumes:", "  hostPID: true\n  volumes:");
     let duplicate = format!("{GOOD}  - name: app\n    image: box\n");
     let unknown = change("    - name: data\n      mountPath", "    - name: dato\n      mountPath");
@@ -118,8 +118,8 @@ fn bad_manifests() -> Vec<Bad> {
         bad(
             "a field that is not supported yet",
             unsupported.clone(),
-            place(&unsupported, "hostNetwork"),
-            &["hostNetwork"],
+            place(&unsupported, "hostPID"),
+            &["hostPID"],
         ),
         bad(
             "a field that is refused",
@@ -1027,4 +1027,19 @@ fn a_volume_over_proc_or_a_device_is_refused() {
         let stderr = lab.fails(2, &["check", &manifest]);
         assert!(stderr.contains(&format!("mountPath: \"{path}\"")), "{stderr}");
     }
+}
+
+#[test]
+fn check_warns_of_what_will_surprise_and_run_does_not() {
+    let lab = Lab::new();
+    let deaf = pod("deaf", "date; sleep 1", "");
+    let path = lab.manifest(&deaf);
+    let output = lab.output(&["check", &path]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("warning: app runs a shell as its first process") && said.contains("[deaf-shell]"),
+        "{said}"
+    );
+    assert_eq!(lab.output(&["run", "-d", &path]).stderr, b"");
 }

@@ -216,6 +216,7 @@ fn the_json_examples_have_the_shape_of_what_is_printed() {
     // The page leaves out what stands above in full.
     let whole = example(&page, "json ps").replace("{ … }", example(&page, "json inspect"));
     assert_same_shape("ps", &list, &whole);
+    assert_same_shape("stats", &lab.ok(&["stats", "-o", "json"]), example(&page, "json stats"));
     lab.ok(&["stop", "web", "-t", "0"]);
     assert_same_shape("events", &lab.ok(&["events", "web", "-o", "json"]), example(&page, "json events"));
 
@@ -366,7 +367,7 @@ fn types() -> Vec<(&'static Table, Vec<String>)> {
         }
     }
     let mut found = Vec::new();
-    visit(&schema::POD, String::new(), &mut found);
+    schema::DOCUMENTS.iter().for_each(|table| visit(table, String::new(), &mut found));
     found
 }
 

@@ -7,12 +7,17 @@ const PURE: &[&str] = &[
     "bundle",
     "columns",
     "duration",
+    "explain",
     "history",
     "lifecycle",
+    "lint",
     "manifest",
     "narrate",
     "object",
     "plan",
+    "share",
+    "timeline",
+    "why",
     "yaml",
 ];
 

@@ -385,6 +385,7 @@ fn sandbox_steps() -> Vec<&'static str> {
         memory_limit: Some(1),
         share_process_namespace: true,
         v2: is_v2(),
+        ..SandboxSpec::default()
     };
     steps(&spec).iter().map(SandboxStep::name).collect()
 }

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use oci_spec::runtime::{
-    Linux, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxNamespace, LinuxNamespaceBuilder,
+    Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxNamespace, LinuxNamespaceBuilder,
     LinuxNamespaceType, LinuxResources, Spec,
 };
 
+use super::accounts::Accounts;
 use super::{check, mounts, process};
-use crate::manifest::{Container, PodSecurity, Resources};
+use crate::manifest::{Container, Downward, PodSecurity, Resources};
 
 /// What a container gets from its pod. Paths are those of the pod init's mount namespace.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,10 @@ pub struct MergeContext {
     pub hostname: String,
     /// Where each volume is that the container mounts.
     pub volumes: BTreeMap<String, PathBuf>,
+    /// Where the part of a volume is that a mount with a `subPath` shows, by the mount's place in the list.
+    pub sub_paths: BTreeMap<usize, PathBuf>,
+    /// What the container can learn of its pod.
+    pub downward: Downward,
     /// Directory of the pod's `hosts`, `hostname` and `resolv.conf`.
     pub etc: PathBuf,
     /// What `/dev/shm` shows: shared memory belongs to the IPC namespace, which the pod shares.
@@ -31,6 +36,12 @@ pub struct MergeContext {
     pub pid_namespace: Option<PathBuf>,
     /// `spec.securityContext`.
     pub pod_security: PodSecurity,
+    /// Who is who in the image.
+    pub accounts: Accounts,
+    /// What `ALL` capabilities are, without `CAP_`: those that barepod has itself. `None` = every one that there is.
+    pub held: Option<Vec<String>>,
+    /// The device nodes of the host, which a privileged container has too.
+    pub host_devices: Vec<LinuxDevice>,
 }
 
 /// Lays the container of the manifest over the bundle's spec. Fails if the two together make no container.
@@ -48,7 +59,16 @@ pub fn merge(base: &Spec, container: &Container, context: &MergeContext) -> Resu
     if let Some(readonly) = container.security.read_only_root_filesystem {
         root.set_readonly(Some(readonly));
     }
-    spec.set_mounts(Some(mounts::merge(base, root.readonly() == Some(true), container, context)?));
+    let mut all = mounts::merge(base, root.readonly() == Some(true), container, context)?;
+    let security = &container.security;
+    if security.privileged || security.unmasked_proc {
+        linux.set_masked_paths(None).set_readonly_paths(None);
+    }
+    if security.privileged {
+        all.iter_mut().for_each(mounts::make_kernels_writable);
+        devices(&mut linux, &context.host_devices);
+    }
+    spec.set_mounts(Some(all));
     spec.set_root(Some(root));
     // Propagation is decided mount by mount; the bundle's wish for the whole tree would undo it.
     linux.set_rootfs_propagation(None);
@@ -60,6 +80,11 @@ pub fn merge(base: &Spec, container: &Container, context: &MergeContext) -> Resu
 
     // What it may use.
     limit(&mut linux, &container.resources)?;
+    if security.privileged {
+        let mut resources = linux.resources().clone().unwrap_or_else(none);
+        resources.set_devices(Some(vec![every_device(true)?]));
+        linux.set_resources(Some(resources));
+    }
     linux.set_cgroups_path(Some(context.cgroup.clone().into()));
 
     spec.set_linux(Some(linux)).set_hooks(None);
@@ -91,7 +116,7 @@ fn limit(linux: &mut Linux, wanted: &Resources) -> Result<()> {
     }
     // A bundle without rules would leave every device of the host open to a container that can make nodes.
     if resources.devices().as_ref().is_none_or(Vec::is_empty) {
-        resources.set_devices(Some(vec![no_devices()?]));
+        resources.set_devices(Some(vec![every_device(false)?]));
     }
     linux.set_resources(Some(resources));
     Ok(())
@@ -104,6 +129,16 @@ fn none() -> LinuxResources {
     resources
 }
 
-fn no_devices() -> Result<LinuxDeviceCgroup> {
-    LinuxDeviceCgroupBuilder::default().allow(false).access("rwm").build().context("build device rule")
+fn every_device(allow: bool) -> Result<LinuxDeviceCgroup> {
+    LinuxDeviceCgroupBuilder::default().allow(allow).access("rwm").build().context("build device rule")
+}
+
+/// The host's device nodes; where the bundle has one too, the bundle's.
+fn devices(linux: &mut Linux, of_host: &[LinuxDevice]) {
+    let mut all = of_host.to_vec();
+    for own in linux.devices().iter().flatten() {
+        all.retain(|device| device.path() != own.path());
+        all.push(own.clone());
+    }
+    linux.set_devices(Some(all));
 }

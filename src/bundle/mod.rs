@@ -1,6 +1,7 @@
 //! Bundles: where an `image` is looked for, how `config.json` is read, and how it becomes the OCI runtime spec of one
 //! container of a pod. Nothing here touches the system.
 
+pub mod accounts;
 mod find;
 mod merge;
 mod mounts;

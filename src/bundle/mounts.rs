@@ -16,8 +16,12 @@ pub fn merge(
     container: &Container,
     context: &MergeContext,
 ) -> Result<Vec<Mount>> {
-    let volumes: Vec<Mount> =
-        container.mounts.iter().map(|mount| volume(mount, context)).collect::<Result<_>>()?;
+    let volumes: Vec<Mount> = container
+        .mounts
+        .iter()
+        .enumerate()
+        .map(|(at, mount)| volume(at, mount, context))
+        .collect::<Result<_>>()?;
     let taken: HashSet<&Path> = volumes.iter().map(|mount| mount.destination().as_path()).collect();
     // A volume in the place of one of the pod's files wins, as with a kubelet.
     let mut ours: Vec<Mount> = of_pod(read_only_root, container, context)?
@@ -38,15 +42,23 @@ pub fn merge(
     Ok(base.mounts().iter().flatten().filter(stays).cloned().chain(ours.iter().cloned()).collect())
 }
 
-fn volume(mount: &VolumeMount, context: &MergeContext) -> Result<Mount> {
-    let source =
-        context.volumes.get(&mount.volume).with_context(|| format!("find volume {}", mount.volume))?;
+fn volume(at: usize, mount: &VolumeMount, context: &MergeContext) -> Result<Mount> {
+    let source = match &mount.sub_path {
+        None => context.volumes.get(&mount.volume),
+        Some(_) => context.sub_paths.get(&at),
+    };
+    let source = source.with_context(|| format!("find volume {}", mount.volume))?;
     let propagation = match mount.propagation {
         Propagation::None => "rprivate",
         Propagation::HostToContainer => "rslave",
         Propagation::Bidirectional => "rshared",
     };
-    bind(source.clone(), &mount.path, &["rbind", propagation, if mount.read_only { "ro" } else { "rw" }])
+    let access: &[&str] = match (mount.read_only, mount.recursive_read_only) {
+        (false, _) => &["rw"],
+        (true, false) => &["ro"],
+        (true, true) => &["ro", "rro"],
+    };
+    bind(source.clone(), &mount.path, &[&["rbind", propagation], access].concat())
 }
 
 /// `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/dev/shm` and the termination message file.
@@ -67,6 +79,14 @@ fn of_pod(read_only_root: bool, container: &Container, context: &MergeContext) -
         &["rbind", "rprivate", "rw"],
     )?);
     Ok(mounts)
+}
+
+/// The kernel's own filesystems are writable for a privileged container.
+pub fn make_kernels_writable(mount: &mut Mount) {
+    if matches!(mount.typ().as_deref(), Some("sysfs" | "cgroup" | "cgroup2")) {
+        let options = mount.options().iter().flatten().filter(|option| *option != "ro").cloned().collect();
+        mount.set_options(Some(options));
+    }
 }
 
 fn bind(source: PathBuf, target: &str, options: &[&str]) -> Result<Mount> {

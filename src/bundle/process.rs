@@ -5,6 +5,7 @@ use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Us
 
 use super::MergeContext;
 use crate::manifest::Container;
+use crate::manifest::env;
 use crate::manifest::expand::{Variables, expand};
 use crate::manifest::read::TRACERS;
 
@@ -13,19 +14,22 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Lays the manifest over the bundle's process.
 pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> Result<Process> {
-    let own = Variables::expanded(&container.env);
+    let own = env::variables(container, &context.downward);
     let mut process = base.clone();
     process.set_args(Some(args(base, container, &own)?));
-    process.set_env(Some(env(base, &context.hostname, &own)));
+    process.set_env(Some(all_variables(base, &context.hostname, &own)));
     if let Some(directory) = &container.working_dir {
         process.set_cwd(directory.into());
     }
     ensure!(process.cwd().is_absolute(), "process.cwd {}: not absolute", process.cwd().display());
     process.set_user(user(base, container, context)?);
-    process.set_capabilities(Some(capabilities(base, container, context.pid_namespace.is_some())?));
+    process.set_capabilities(Some(capabilities(base, container, context)?));
     // Without a word in the manifest the bundle's own choice stays.
     if let Some(allowed) = container.security.allow_privilege_escalation {
         process.set_no_new_privileges(Some(!allowed));
+    }
+    if container.security.privileged {
+        process.set_no_new_privileges(Some(false));
     }
     // Set in any case, because the pod init's, which is lowered, would be inherited.
     process.set_oom_score_adj(Some(base.oom_score_adj().unwrap_or(0)));
@@ -53,7 +57,7 @@ fn args(base: &Process, container: &Container, env: &Variables) -> Result<Vec<St
 }
 
 /// The bundle's variables, `HOSTNAME`, the manifest's; each name once, a later one wins in the place of the first.
-fn env(base: &Process, hostname: &str, own: &Variables) -> Vec<String> {
+fn all_variables(base: &Process, hostname: &str, own: &Variables) -> Vec<String> {
     let mut env = Variables::default();
     env.set("PATH", PATH);
     for variable in base.env().iter().flatten() {
@@ -65,22 +69,24 @@ fn env(base: &Process, hostname: &str, own: &Variables) -> Vec<String> {
     env.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 
-/// The container's user and group win over the pod's, these over the bundle's. Another user than the bundle's has group 0
-/// unless the manifest names one, and none of the bundle's additional groups.
+/// The container's user and group win over the pod's, these over the bundle's. Another user than the bundle's has the groups
+/// that the image's accounts give it, else group 0 and none besides; a group that the manifest names wins.
 fn user(base: &Process, container: &Container, context: &MergeContext) -> Result<User> {
     let (own, pod) = (&container.security, &context.pod_security);
     let mut user = base.user().clone();
     let uid = own.run_as_user.or(pod.run_as_user).unwrap_or(user.uid());
-    let is_other = uid != user.uid();
-    let gid = own.run_as_group.or(pod.run_as_group).unwrap_or(if is_other { 0 } else { user.gid() });
+    let (of_image, of_members) = match (uid == user.uid(), context.accounts.user(uid)) {
+        (true, _) => (user.gid(), user.additional_gids().clone().unwrap_or_default()),
+        (false, Some((name, gid))) => (gid, context.accounts.groups(name)),
+        (false, None) => (0, Vec::new()),
+    };
+    let gid = own.run_as_group.or(pod.run_as_group).unwrap_or(of_image);
     if own.run_as_non_root.or(pod.run_as_non_root) == Some(true) {
         ensure!(uid != 0, "container has runAsNonRoot and the bundle's user is root (uid 0): set runAsUser");
     }
-    let mut groups = match is_other || pod.strict_groups {
-        true => Vec::new(),
-        false => user.additional_gids().clone().unwrap_or_default(),
-    };
-    for group in &pod.supplemental_groups {
+    let mut groups = if pod.strict_groups { Vec::new() } else { of_members };
+    // Every process of the pod is in the group that owns its volumes.
+    for group in pod.supplemental_groups.iter().chain(&pod.fs_group) {
         if !groups.contains(group) {
             groups.push(*group);
         }
@@ -89,9 +95,15 @@ fn user(base: &Process, container: &Container, context: &MergeContext) -> Result
     Ok(user)
 }
 
-/// `ALL` first, so that single names can still be taken from or added to it; then `add`, then `drop`.
-fn capabilities(base: &Process, container: &Container, shared: bool) -> Result<LinuxCapabilities> {
-    let (add, drop) = (&container.security.cap_add, &container.security.cap_drop);
+/// A privileged container has all of them. Else `ALL` first, so that single names can still be taken from or added to it; then `add`, then `drop`.
+fn capabilities(base: &Process, container: &Container, context: &MergeContext) -> Result<LinuxCapabilities> {
+    let shared = context.pid_namespace.is_some();
+    let privileged = ["ALL".to_owned()];
+    let (add, drop): (&[String], &[String]) = match container.security.privileged {
+        true => (&privileged, &[]),
+        false => (&container.security.cap_add, &container.security.cap_drop),
+    };
+    let held = |name: &&str| context.held.as_ref().is_none_or(|held| held.iter().any(|one| one == name));
     let single = |names: &[String]| -> Result<Capabilities> {
         names.iter().filter(|name| *name != "ALL").map(|name| capability(name)).collect()
     };
@@ -100,7 +112,8 @@ fn capabilities(base: &Process, container: &Container, shared: bool) -> Result<L
     let change = |set: Option<&Capabilities>| -> Result<Capabilities> {
         let mut set = set.cloned().unwrap_or_default();
         if has_all(add) {
-            set = crate::manifest::names::CAPABILITIES.into_iter().map(capability).collect::<Result<_>>()?;
+            let all = crate::manifest::names::CAPABILITIES.into_iter().filter(held);
+            set = all.map(capability).collect::<Result<_>>()?;
         }
         if has_all(drop) {
             set.clear();

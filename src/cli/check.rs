@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
-use super::load;
+use super::load::{self, Loaded};
+use crate::lint::lint;
 
 /// Validate manifests without root; or, with --host, list every kernel feature that barepod uses.
 #[derive(Debug, Args)]
@@ -28,8 +29,11 @@ pub fn main(options: &Options) -> Result<i32> {
     }
     let mut code = 0;
     for file in &options.files {
-        if load::load(file, &options.bundles)?.is_none() {
-            code = super::USAGE;
+        match load::load(file, &options.bundles)? {
+            Some(Loaded { manifest, text, shown, .. }) => {
+                lint(&text, &manifest.pod).iter().for_each(|lint| super::say(&lint.render(&shown, &text)));
+            }
+            None => code = super::USAGE,
         }
     }
     Ok(code)

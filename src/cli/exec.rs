@@ -10,19 +10,21 @@
 //! ```
 
 use std::fs::File;
-use std::io::{PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd};
+use std::io::{IsTerminal, PipeWriter, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use oci_spec::runtime::Spec;
 
+use super::terminal as relay;
 use crate::container::exec::{become_command, enter, needed};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
 use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
 use crate::kernel::process::{self, Placement};
 use crate::kernel::sealed;
+use crate::kernel::terminal::{self, Pair};
 use crate::plan;
 use crate::pod::store::{InstanceRecord, Liveness, Record, Store};
 
@@ -32,6 +34,9 @@ pub struct Options {
     /// Pass standard input on
     #[arg(short, long)]
     interactive: bool,
+    /// Give the command a terminal
+    #[arg(short, long)]
+    tty: bool,
     /// Pod name
     pod: String,
     /// Container; the first regular one without it
@@ -79,20 +84,30 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     let steps = plan::exec_steps(process, &options.command)?;
     let Stdio { input, output, error } = stdio_of_this_process()?;
     let stdio = Stdio { input: if options.interactive { input } else { null()? }, output, error };
+    let tty = options.tty && has_terminal(options);
 
     let door = cgroup.door()?;
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
+    let (passage, passage_end) = terminal::passage()?;
     let mut descriptors = needed(container.as_fd(), &door, &stdio);
-    descriptors.push(writer.as_raw_fd());
+    descriptors.extend([writer.as_raw_fd(), passage_end.as_raw_fd()]);
+    let signals = tty.then(relay::block_signals).transpose()?;
     process::spawn(&Placement { keep: Some(descriptors), ..Placement::default() }, move || {
         // Whatever happens to the terminal, or to the process that waits for the result, does not reach the keeper.
         let kept = nix::unistd::setsid().context("setsid").and_then(|_| {
             enter(container.as_fd())?;
-            keep(&door, &stdio, &steps)
+            let stdio = if tty { new_terminal(passage_end.as_fd())? } else { stdio };
+            keep(&door, stdio, tty, &steps)
         });
         answer(writer, kept)
     })
     .context("make keeper")?;
+    if let Some(signals) = signals
+        && let Some(master) = terminal::receive(passage.as_fd())?
+        && let Some(signal) = relay::relay(master, result.as_fd(), &signals, options.interactive)?
+    {
+        return Ok(128 + signal); // the keeper stays until the command has ended
+    }
     let mut text = String::new();
     result.read_to_string(&mut text).context("wait for the keeper")?;
     ensure!(!text.is_empty(), "the keeper was killed");
@@ -102,10 +117,27 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     }
 }
 
+/// Like kubectl: a terminal is given only to who has one.
+fn has_terminal(options: &Options) -> bool {
+    let has = !options.interactive || std::io::stdin().is_terminal();
+    if !has {
+        super::say("barepod: exec: no terminal for the command: standard input is not one");
+    }
+    has
+}
+
+/// In the keeper, which is in the container by now: a terminal that has a name there; its other end goes to `passage`.
+fn new_terminal(passage: BorrowedFd) -> Result<Stdio> {
+    let Pair { master, terminal } = terminal::open()?;
+    terminal::send(passage, master.as_fd())?;
+    let copy = || terminal.try_clone().context("copy terminal");
+    Ok(Stdio { input: copy()?, output: copy()?, error: terminal })
+}
+
 /// In the keeper, which is in the container by now: makes the command and waits for it.
-fn keep(door: &Door, stdio: &Stdio, steps: &[plan::Step]) -> Result<i32> {
+fn keep(door: &Door, stdio: Stdio, tty: bool, steps: &[plan::Step]) -> Result<i32> {
     let (mut report, writer) = std::io::pipe().context("make report pipe")?;
-    let child = process::fork(0, None, || become_command(door, stdio, steps, writer))?;
+    let child = process::fork(0, None, || become_command(door, &stdio, tty, steps, writer))?;
     let failure = hear(&mut report)?;
     let status = process::wait(&child, None)?.context("the command has no status")?;
     let (code, _) = process::exit_code(status);

@@ -15,6 +15,10 @@ pub struct Loaded {
     pub manifest: Manifest,
     /// One bundle for each container.
     pub bundles: Vec<Bundle>,
+    /// What the manifest was read from.
+    pub text: String,
+    /// How that is called.
+    pub shown: String,
 }
 
 /// Longest manifest or config.json that is read, in bytes.
@@ -50,7 +54,7 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
     }
     problems.dedup(); // two containers of one broken bundle
     problems.iter().for_each(|problem| super::say(problem));
-    Ok(problems.is_empty().then_some(Loaded { manifest, bundles }))
+    Ok(problems.is_empty().then_some(Loaded { manifest, bundles, text, shown }))
 }
 
 fn read(file: &Path) -> Result<(String, String, PathBuf)> {

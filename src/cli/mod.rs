@@ -13,6 +13,7 @@ use crate::pod::store::Store;
 pub mod check;
 pub mod events;
 pub mod exec;
+pub mod explain;
 pub mod gc;
 pub mod host;
 pub mod inspect;
@@ -21,13 +22,19 @@ pub mod load;
 pub mod logs;
 pub mod oci;
 pub mod paint;
+pub mod port_forward;
 pub mod ps;
 pub mod rm;
 pub mod run;
+pub mod share;
 pub mod show;
+pub mod stats;
 pub mod step;
 pub mod stop;
+pub mod terminal;
+pub mod timeline;
 pub mod wait;
+pub mod why;
 
 /// barepod itself failed.
 pub const FAILED: i32 = 125;
@@ -75,6 +82,12 @@ enum Verb {
     Exec(exec::Options),
     /// Print the event log
     Events(events::Options),
+    /// Draw a pod's life
+    Timeline(timeline::Options),
+    /// Say what a pod waits for, or how it ended
+    Why(why::Options),
+    /// Show what containers share
+    Share(share::Options),
     /// Wait until a pod has got somewhere
     Wait(wait::Options),
     /// End a pod gracefully
@@ -83,10 +96,16 @@ enum Verb {
     Kill(kill::Options),
     /// Remove the record of a pod
     Rm(rm::Options),
+    /// Print what containers have used
+    Stats(stats::Options),
+    /// Let connections to a port of the host go to a port of a pod
+    PortForward(port_forward::Options),
     /// Remove what dead pods left
     Gc,
     /// Validate manifests, or look at this machine
     Check(check::Options),
+    /// Print every kernel step that a pod takes, and why
+    Explain(explain::Options),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -144,7 +163,15 @@ fn dispatch(cli: Cli) -> Result<i32> {
     // `barepod ps | head` ends like any other command; what does more than print goes on to its end.
     if matches!(
         cli.verb,
-        Verb::Ps(_) | Verb::Inspect(_) | Verb::Logs(_) | Verb::Events(_) | Verb::Completions { .. }
+        Verb::Ps(_)
+            | Verb::Inspect(_)
+            | Verb::Logs(_)
+            | Verb::Events(_)
+            | Verb::Timeline(_)
+            | Verb::Why(_)
+            | Verb::Share(_)
+            | Verb::Explain(_)
+            | Verb::Completions { .. }
     ) {
         crate::kernel::sys::reset_signals()?;
     }
@@ -156,12 +183,18 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Verb::Logs(options) => logs::main(&store, &options),
         Verb::Exec(options) => exec::main(&store, &options),
         Verb::Events(options) => events::main(&store, &options),
+        Verb::Timeline(options) => timeline::main(&store, &options),
+        Verb::Why(options) => why::main(&store, &options),
+        Verb::Share(options) => share::main(&store, &options),
         Verb::Wait(options) => wait::main(&store, &options),
         Verb::Stop(options) => stop::main(&store, &options),
         Verb::Kill(options) => kill::main(&store, &options),
         Verb::Rm(options) => rm::main(&store, &options),
+        Verb::Stats(options) => stats::main(&store, &options),
+        Verb::PortForward(options) => port_forward::main(&store, &options),
         Verb::Gc => gc::main(&store),
         Verb::Check(options) => check::main(&options),
+        Verb::Explain(options) => explain::main(&store, &options),
         Verb::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut std::io::stdout());
             Ok(0)

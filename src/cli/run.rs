@@ -16,6 +16,7 @@ use super::load;
 use super::show::Show;
 use super::step;
 use crate::kernel::cgroup::Hierarchy;
+use crate::kernel::machine::Machine;
 use crate::kernel::watch::Watch;
 use crate::kernel::{process, sealed};
 use crate::lifecycle::model::Backoff;
@@ -92,6 +93,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         started: SystemTime::now(),
         clock: Instant::now(),
         hierarchy: Hierarchy::detect()?,
+        machine: Machine::read()?,
     };
     // Blocked before the pod init exists, so that none is lost between its start and our listening.
     let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);

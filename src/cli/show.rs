@@ -3,15 +3,22 @@
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
 use super::paint::Paint;
+use crate::history::{Line, Log};
 use crate::kernel::watch::Watch;
+use crate::lifecycle::fact::Fact;
 use crate::narrate::Narrator;
 use crate::pod::eventread::EventReader;
 use crate::pod::logread::{Options, Reader};
 use crate::pod::store::Store;
+use crate::why::why;
+
+/// After so long without news it is said what is waited for.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// Follows a pod from its start.
 pub struct Show {
@@ -19,6 +26,10 @@ pub struct Show {
     width: usize,
     events: EventReader,
     narrator: Narrator,
+    /// What has happened, to say what is waited for when nothing does any more.
+    log: Option<Log>,
+    /// When something last happened; `None` once it was said what is waited for.
+    news: Option<Instant>,
     /// The container whose line on the screen has not ended yet.
     open: Option<usize>,
     containers: Vec<Output>,
@@ -42,6 +53,8 @@ impl Show {
             width: record.containers.iter().map(|container| container.name.len()).max().unwrap_or(0),
             events: EventReader::new(&store.pod(pod)),
             narrator: Narrator::default(),
+            log: None,
+            news: None,
             open: None,
             containers: record.containers.iter().map(|container| output(&container.name)).collect(),
         })
@@ -51,6 +64,7 @@ impl Show {
     pub fn catch_up(&mut self, watch: &Watch) -> Result<()> {
         let mut out = std::io::stdout().lock();
         self.events(&mut out)?;
+        self.waits(&mut out)?;
         for n in 0..self.containers.len() {
             self.output(n, watch, &mut out)?;
         }
@@ -73,10 +87,41 @@ impl Show {
 
     fn events(&mut self, out: &mut impl Write) -> Result<()> {
         while let Some(line) = self.events.next_line()? {
-            let Some(told) = line.ok().and_then(|line| self.narrator.tell(line)) else { continue };
+            let Ok(line) = line else { continue };
+            self.remember(&line);
+            let Some(told) = self.narrator.tell(line) else { continue };
             let text = if told.warning { self.paint.warning(&told.text) } else { self.paint.dim(&told.text) };
             let end = if self.open.take().is_some() { "\n" } else { "" };
             writeln!(out, "{end}{text}").context("write output")?;
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, line: &Line) {
+        match (line, &mut self.log) {
+            (Line::Head(head), _) => {
+                self.log = Some(Log { head: head.clone(), entries: Vec::new(), unread: Vec::new() });
+            }
+            (Line::Entry(entry), Some(log)) if !matches!(entry.fact, Fact::Step { .. }) => {
+                log.entries.push(entry.clone());
+                self.news = Some(Instant::now());
+            }
+            (Line::Entry(_), _) => {}
+        }
+    }
+
+    /// When nothing has happened for a while: who waits for what.
+    fn waits(&mut self, out: &mut impl Write) -> Result<()> {
+        let (Some(log), Some(news)) = (&self.log, self.news) else { return Ok(()) };
+        if news.elapsed() < QUIET {
+            return Ok(());
+        }
+        self.news = None;
+        let now = SystemTime::now().duration_since(log.head.wall(Duration::ZERO)).unwrap_or_default();
+        for sentence in why(log, Some(now)).iter().filter(|sentence| sentence.container.is_some()) {
+            let end = if self.open.take().is_some() { "\n" } else { "" };
+            let text = format!("{:>9.3}s  … {}", now.as_secs_f64(), sentence.text);
+            writeln!(out, "{end}{}", self.paint.dim(&text)).context("write output")?;
         }
         Ok(())
     }

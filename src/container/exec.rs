@@ -1,9 +1,10 @@
 //! A further process in a running container: a process joins its namespaces and forks; the child enters its cgroup.
 
 use std::io::{PipeReader, PipeWriter};
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result};
+use nix::unistd::Uid;
 
 use super::child::{self, Watched};
 use super::launch::{Launched, Stdio, take_stdio};
@@ -46,19 +47,38 @@ pub fn spawn(exec: Exec) -> Result<Launched> {
     let door = exec.cgroup.door()?;
     let mut keep = needed(exec.container, &door, &exec.stdio);
     keep.push(writer.as_raw_fd());
-    let main = || become_command(&door, &exec.stdio, exec.steps, writer);
+    let main = || become_command(&door, &exec.stdio, false, exec.steps, writer);
     let child = process::spawn_through(&keep, || enter(exec.container), 0, None, main)?;
     Ok(Launched { child, report: reader })
 }
 
-/// The last part of a process that is in the container's namespaces already: cgroup, streams, identity, execve.
-pub fn become_command(cgroup: &Door, stdio: &Stdio, steps: &[Step], report: PipeWriter) -> i32 {
+/// The last part of a process that is in the container's namespaces already: cgroup, streams, identity, execve. With
+/// `terminal` its streams are a terminal, which it is to control.
+pub fn become_command(
+    cgroup: &Door,
+    stdio: &Stdio,
+    terminal: bool,
+    steps: &[Step],
+    report: PipeWriter,
+) -> i32 {
     let ready = cgroup
         .enter()
         .and_then(|()| sys::reset_signals().context("reset signals"))
-        .and_then(|()| take_stdio(stdio, steps));
+        .and_then(|()| take_stdio(stdio, steps))
+        .and_then(|()| if terminal { control_terminal(stdio.input.as_fd(), steps) } else { Ok(()) });
     match ready {
         Ok(()) => child::main(steps, None, Watched::default(), report),
         Err(error) => child::fail(None, "enter the container", &error, &report),
     }
+}
+
+/// A session of its own with this terminal, so that Ctrl-C reaches the command; the terminal belongs to its user.
+fn control_terminal(terminal: BorrowedFd, steps: &[Step]) -> Result<()> {
+    nix::unistd::setsid().context("setsid")?;
+    sys::take_terminal(terminal).context("TIOCSCTTY")?;
+    if let Some(Step::User { uid, .. }) = steps.iter().find(|step| matches!(step, Step::User { .. })) {
+        nix::unistd::fchown(terminal, Some(Uid::from_raw(*uid)), None)
+            .context("give the terminal to the user")?;
+    }
+    Ok(())
 }

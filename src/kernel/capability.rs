@@ -48,7 +48,13 @@ pub fn apply(effective: &Names, permitted: &Names, inheritable: &Names, ambient:
     caps::clear(None, CapSet::Effective).context("clear effective capabilities")?;
     caps::set(None, CapSet::Permitted, &permitted).context("set permitted capabilities")?;
     caps::set(None, CapSet::Effective, &effective).context("set effective capabilities")?;
-    caps::set(None, CapSet::Ambient, &ambient).context("set ambient capabilities")
+    // The set has just been emptied; it is raised one by one, since the library would lower every other one once more.
+    let mut ambient: Vec<Capability> = ambient.into_iter().collect();
+    ambient.sort_by_key(Capability::index);
+    ambient
+        .into_iter()
+        .try_for_each(|one| caps::raise(None, CapSet::Ambient, one))
+        .context("set ambient capabilities")
 }
 
 /// Unknown names are errors: a typo must not silently grant less, or more, than was meant.

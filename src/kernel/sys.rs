@@ -355,3 +355,44 @@ pub fn program_by_id(id: u32) -> Result<OwnedFd> {
     let mut attributes = [id, 0, 0];
     owned(bpf(BPF_PROG_GET_FD_BY_ID, &mut attributes)?)
 }
+
+/// ioctl_tty(2) TIOCSPTLCK: lets the other end of a new pseudoterminal be opened.
+pub fn unlock_terminal(master: BorrowedFd) -> Result<()> {
+    let locked: libc::c_int = 0;
+    // SAFETY: reads one int, which lives for the call.
+    check(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) } as i64).map(drop)
+}
+
+/// ioctl_tty(2) TIOCGPTPEER: the other end, without going through any path.
+pub fn terminal_peer(master: BorrowedFd) -> Result<OwnedFd> {
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: takes its argument by value.
+    owned(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) } as i64)
+}
+
+/// ioctl_tty(2) TIOCSCTTY: makes it the controlling terminal of this session, which has none.
+pub fn take_terminal(terminal: BorrowedFd) -> Result<()> {
+    // SAFETY: takes its argument by value.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) } as i64).map(drop)
+}
+
+/// ioctl_tty(2) TIOCGWINSZ: rows and columns.
+pub fn window_size(terminal: BorrowedFd) -> Result<libc::winsize> {
+    // SAFETY: winsize is plain data for which all zeroes is valid.
+    let mut size: libc::winsize = unsafe { zeroed() };
+    // SAFETY: fills one winsize, which lives for the call.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) } as i64)?;
+    Ok(size)
+}
+
+/// ioctl_tty(2) TIOCSWINSZ.
+pub fn set_window_size(terminal: BorrowedFd, size: &libc::winsize) -> Result<()> {
+    // SAFETY: reads one winsize, which lives for the call.
+    check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const *size) } as i64).map(drop)
+}
+
+/// Takes ownership of a descriptor that recvmsg(2) has just put into this process.
+pub fn own_received(number: RawFd) -> OwnedFd {
+    // SAFETY: the kernel has just made this descriptor for us; nobody else knows its number.
+    unsafe { OwnedFd::from_raw_fd(number) }
+}

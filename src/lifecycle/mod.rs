@@ -11,12 +11,12 @@ pub mod model;
 mod probes;
 mod restart;
 #[cfg(test)]
-mod sim;
+pub(crate) mod sim;
 mod start;
 mod status;
 mod terminate;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 
 use super::check::{MOST, nearest};
+use super::config::Configs;
+use super::env;
 use super::expand::Variables;
 use super::handler;
 use super::names;
 use super::node::{Node, Value};
 use super::pod::{
-    Container, ContainerPort, ContainerSecurity, MessagePolicy, Pod, Propagation, Spanned, VolumeMount,
-    VolumeSource,
+    Container, ContainerPort, ContainerSecurity, MessagePolicy, Pod, Propagation, Spanned, SubPath,
+    VolumeMount, VolumeSource,
 };
 use super::problem::{Problem, listed, quoted};
 use super::read::{checked, flag, id, resources, restart_policy, text, texts};
@@ -20,6 +22,18 @@ const NOT_FOR_INITS: [&str; 4] = ["lifecycle", "startupProbe", "livenessProbe", 
 /// Most rules and exit codes of a rule.
 const MOST_RULES: usize = 20;
 const MOST_CODES: usize = 255;
+
+/// What a container is read in.
+pub struct Around<'a> {
+    /// `spec` of the document.
+    pub spec: &'a Node,
+    /// The pod, without its containers.
+    pub pod: &'a Pod,
+    /// ConfigMaps and Secrets.
+    pub configs: &'a Configs,
+    /// The names of all containers.
+    pub containers: &'a HashSet<&'a str>,
+}
 
 /// What hooks and probes look things up in.
 pub struct Context<'a> {
@@ -36,10 +50,10 @@ pub fn read(
     node: &Node,
     path: &str,
     is_init: bool,
-    spec: &Node,
-    pod: &Pod,
+    around: &Around,
     problems: &mut Vec<Problem>,
 ) -> Container {
+    let Around { spec, pod, configs, containers } = around;
     let policy = restart_policy(node);
     let kind = match (is_init, policy) {
         (true, Some(RestartPolicy::Always)) => Kind::Sidecar,
@@ -48,8 +62,7 @@ pub fn read(
     };
     let in_container = |name: &str| format!("{path}.{name}");
     let ports = ports(node, path, problems);
-    let env = env(node, path, problems);
-    let context = Context { pod, ports: &ports, env: &Variables::plain(&env) };
+    let context = Context { pod, ports: &ports, env: &env::written(node) };
     if kind == Kind::Init {
         refuse_for_inits(node, path, problems);
     }
@@ -93,8 +106,8 @@ pub fn read(
             _ => MessagePolicy::File,
         },
         security: security(node, path, spec, pod, problems),
+        env: env::read(node, path, configs, containers, problems),
         ports,
-        env,
     }
 }
 
@@ -158,16 +171,6 @@ fn ports(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Vec<ContainerP
     ports
 }
 
-fn env(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
-    let mut env = Vec::new();
-    for (index, item) in node.get("env").map(Node::items).unwrap_or_default().iter().enumerate() {
-        let Some(name) = item.get("name") else { continue };
-        let name = checked(name, &format!("{path}.env[{index}].name"), names::variable, problems);
-        env.push((name, text(item, "value").unwrap_or_default()));
-    }
-    env
-}
-
 fn mounts(node: &Node, path: &str, pod: &Pod, problems: &mut Vec<Problem>) -> Vec<VolumeMount> {
     let mut mounts = Vec::new();
     let mut seen = HashSet::new();
@@ -199,10 +202,53 @@ fn mounts(node: &Node, path: &str, pod: &Pod, problems: &mut Vec<Problem>) -> Ve
             let message = "Bidirectional is not supported on a hostPath: mounts of a pod never reach the host; use HostToContainer";
             problems.push(node.error(format!("{path}.mountPropagation: {message}")));
         }
-        let read_only = flag(item, "readOnly").unwrap_or(false);
-        mounts.push(VolumeMount { volume, path: target, read_only, propagation });
+        let given_read_only = flag(item, "readOnly").unwrap_or(false);
+        // Files that were projected are read-only whatever the manifest says, as with a kubelet.
+        let read_only = given_read_only || matches!(source, Some(VolumeSource::Files(_)));
+        let recursive_read_only = match item
+            .get("recursiveReadOnly")
+            .and_then(|node| Some((node.text()?, node)))
+        {
+            None | Some(("" | "Disabled", _)) => false,
+            Some((value, node)) => {
+                if !given_read_only {
+                    problems
+                        .push(node.error(format!("{path}.recursiveReadOnly: {value} needs readOnly: true")));
+                }
+                if propagation != Propagation::None {
+                    let message = format!("{path}.recursiveReadOnly: {value} needs mountPropagation: None");
+                    problems.push(node.error(message));
+                }
+                true
+            }
+        };
+        let sub_path = sub_path(item, &path, problems);
+        mounts.push(VolumeMount {
+            volume,
+            path: target,
+            read_only,
+            recursive_read_only,
+            sub_path,
+            propagation,
+        });
     }
     mounts
+}
+
+fn sub_path(item: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<SubPath> {
+    let mut given = |field: &str| {
+        let node = item.get(field).filter(|node| node.text().is_some_and(|text| !text.is_empty()))?;
+        Some((checked(node, &format!("{path}.{field}"), names::relative, problems), node))
+    };
+    match (given("subPath"), given("subPathExpr")) {
+        (Some(_), Some((_, node))) => {
+            problems.push(node.error(format!("{path}.subPathExpr: may not be given together with subPath")));
+            None
+        }
+        (Some((path, _)), None) => Some(SubPath::Plain(path)),
+        (None, Some((path, _))) => Some(SubPath::Expression(path)),
+        (None, None) => None,
+    }
 }
 
 fn mount_path(text: &str) -> Result<(), String> {
@@ -306,10 +352,20 @@ fn security(
             run_as_non_root: flag(own, "runAsNonRoot"),
             read_only_root_filesystem: flag(own, "readOnlyRootFilesystem"),
             allow_privilege_escalation: flag(own, "allowPrivilegeEscalation"),
+            privileged: flag(own, "privileged").unwrap_or(false),
+            unmasked_proc: text(own, "procMount").as_deref() == Some("Unmasked"),
             cap_add: capability_names(capabilities, "add", &path, problems),
             cap_drop: capability_names(capabilities, "drop", &path, problems),
         }
     });
+    if security.privileged
+        && security.allow_privilege_escalation == Some(false)
+        && let Some(node) = own.and_then(|own| own.get("allowPrivilegeEscalation"))
+    {
+        problems.push(node.error(format!(
+            "{path}.securityContext.allowPrivilegeEscalation: false, but privileged is true"
+        )));
+    }
     let user = security.run_as_user.or(pod.security.run_as_user);
     let non_root = security.run_as_non_root.or(pod.security.run_as_non_root);
     if user == Some(0) && non_root == Some(true) {

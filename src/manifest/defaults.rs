@@ -71,8 +71,28 @@ fn volume(volume: &mut Map<String, Value>) {
     if let Some(host_path) = volume.get_mut("hostPath").and_then(Value::as_object_mut) {
         host_path.entry("type").or_insert("".into());
     }
+    for kind in ["configMap", "secret", "downwardAPI", "projected"] {
+        let Some(files) = volume.get_mut(kind).and_then(Value::as_object_mut) else { continue };
+        files.entry("defaultMode").or_insert(0o644.into());
+        each(files, "items", reference);
+        for source in files.get_mut("sources").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(downward) = source.get_mut("downwardAPI").and_then(Value::as_object_mut) {
+                each(downward, "items", reference);
+            }
+        }
+    }
     if let Some(limit) = volume.get_mut("emptyDir").and_then(|empty_dir| empty_dir.get_mut("sizeLimit")) {
         canonical(limit);
+    }
+}
+
+/// What stands around a `fieldRef` or `resourceFieldRef`.
+fn reference(item: &mut Map<String, Value>) {
+    if let Some(field) = item.get_mut("fieldRef").and_then(Value::as_object_mut) {
+        default(field, "apiVersion", "v1");
+    }
+    if let Some(field) = item.get_mut("resourceFieldRef").and_then(Value::as_object_mut) {
+        canonical(field.entry("divisor").or_insert("0".into()));
     }
 }
 
@@ -91,6 +111,11 @@ fn container(container: &mut Map<String, Value>) {
                     .as_object_mut()
                     .map(|requests| requests.entry(name.clone()).or_insert(limit.clone()));
             }
+        }
+    }
+    for variable in container.get_mut("env").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(from) = variable.get_mut("valueFrom").and_then(Value::as_object_mut) {
+            reference(from);
         }
     }
     each(container, "ports", |port| default(port, "protocol", "TCP"));

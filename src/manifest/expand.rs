@@ -45,23 +45,6 @@ pub struct Variables {
 }
 
 impl Variables {
-    /// The variables of a container, each expanded with those before it.
-    pub fn expanded(env: &[(String, String)]) -> Variables {
-        let mut variables = Variables::default();
-        for (name, value) in env {
-            let value = expand(value, |wanted| variables.get(wanted));
-            variables.set(name, &value);
-        }
-        variables
-    }
-
-    /// The variables of a container as written.
-    pub fn plain(env: &[(String, String)]) -> Variables {
-        let mut variables = Variables::default();
-        env.iter().for_each(|(name, value)| variables.set(name, value));
-        variables
-    }
-
     /// Adds or replaces one.
     pub fn set(&mut self, name: &str, value: &str) {
         match self.index.get(name) {
@@ -88,6 +71,16 @@ impl Variables {
 mod tests {
     use super::*;
 
+    /// Variables, each expanded with those before it.
+    fn expanded(env: &[(String, String)]) -> Variables {
+        let mut variables = Variables::default();
+        for (name, value) in env {
+            let value = expand(value, |wanted| variables.get(wanted));
+            variables.set(name, &value);
+        }
+        variables
+    }
+
     fn pairs(list: &[(&str, &str)]) -> Vec<(String, String)> {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -96,20 +89,17 @@ mod tests {
     fn variables_that_double_with_every_line_do_not_fill_the_memory() {
         let mut env = vec![("A0".to_owned(), "x".repeat(1000))];
         env.extend((1..64).map(|n| (format!("A{n}"), format!("$(A{0})$(A{0})", n - 1))));
-        let variables = Variables::expanded(&env);
+        let variables = expanded(&env);
         let longest = variables.get("A63").unwrap().len();
         assert!(longest > LONGEST && longest < 4 * LONGEST, "{longest}");
     }
 
     #[test]
     fn variables_are_expanded_as_in_kubernetes() {
-        let env = Variables::plain(&pairs(&[
-            ("VAR_A", "A"),
-            ("VAR_B", "B"),
-            ("VAR_C", "C"),
-            ("VAR_REF", "$(VAR_A)"),
-            ("VAR_EMPTY", ""),
-        ]));
+        let mut env = Variables::default();
+        let given =
+            [("VAR_A", "A"), ("VAR_B", "B"), ("VAR_C", "C"), ("VAR_REF", "$(VAR_A)"), ("VAR_EMPTY", "")];
+        given.iter().for_each(|(name, value)| env.set(name, value));
         for (text, expected) in [
             ("$(VAR_A)", "A"),
             ("___$(VAR_B)___", "___B___"),
@@ -145,6 +135,6 @@ mod tests {
     fn a_variable_sees_only_those_before_it() {
         let env = pairs(&[("A", "$(B)"), ("B", "b"), ("C", "$(A)-$(B)"), ("B", "$(B)b"), ("D", "$(B)")]);
         let expected = [("A", "$(B)"), ("B", "bb"), ("C", "$(B)-b"), ("D", "bb")];
-        assert_eq!(Variables::expanded(&env).iter().collect::<Vec<_>>(), expected);
+        assert_eq!(expanded(&env).iter().collect::<Vec<_>>(), expected);
     }
 }

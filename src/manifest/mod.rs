@@ -7,10 +7,15 @@
 use serde_json::Value as Json;
 
 pub mod check;
+pub mod config;
 pub mod container;
 pub mod defaults;
+pub mod downward;
+pub mod env;
 pub mod expand;
+pub mod files;
 pub mod handler;
+pub mod hosts;
 pub mod names;
 pub mod node;
 pub mod pod;
@@ -21,12 +26,16 @@ pub mod resources;
 pub mod scalar;
 pub mod schema;
 
+pub use downward::Downward;
 pub use pod::{
-    Container, ContainerPort, ContainerSecurity, Handler, HostPathType, MessagePolicy, Pod, PodSecurity,
-    Propagation, Spanned, Volume, VolumeMount, VolumeSource,
+    Container, ContainerPort, ContainerSecurity, Content, EnvValue, EnvVar, Handler, HostPathType,
+    MessagePolicy, Pod, PodSecurity, Propagation, Spanned, SubPath, Volume, VolumeFile, VolumeMount,
+    VolumeSource,
 };
 pub use problem::Problem;
 pub use resources::{Amounts, Resources};
+
+use config::{Configs, Kind};
 
 use node::Node;
 
@@ -41,13 +50,15 @@ pub struct Manifest {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a manifest: one Pod, as YAML or JSON. The error has every problem in the order of the text, then the warnings.
+/// Reads a manifest: one Pod and the ConfigMaps and Secrets that it needs, as YAML or JSON, in any order. The error has every problem in the order of the text, then the warnings.
 pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
     let documents = node::parse(text).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
-    let Some(document) = the_pod(&documents, &mut problems) else { return Err(tidy(problems)) };
+    let Documents { pod, configs } = sort(&documents, &mut problems);
+    let Some(document) = pod else { return Err(tidy(problems)) };
     problems.extend(check::check(document, &schema::POD));
-    let pod = read::pod(document, &mut problems);
+    let configs = Configs::read(&configs, &read::namespace(document, &mut Vec::new()), &mut problems);
+    let pod = read::pod(document, &configs, &mut problems);
     let (warnings, errors): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.warning);
     if errors.is_empty() {
         return Ok(Manifest { pod, object: defaults::apply(document.json()), warnings: tidy(warnings) });
@@ -63,42 +74,50 @@ fn tidy(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
-/// The one Pod among the documents; the others are problems.
-fn the_pod<'a>(documents: &'a [Node], problems: &mut Vec<Problem>) -> Option<&'a Node> {
-    let mut pod = None;
+/// The documents of a manifest.
+struct Documents<'a> {
+    pod: Option<&'a Node>,
+    configs: Vec<(Kind, &'a Node)>,
+}
+
+/// The one Pod among the documents, its ConfigMaps and Secrets; the others are problems.
+fn sort<'a>(documents: &'a [Node], problems: &mut Vec<Problem>) -> Documents<'a> {
+    let mut found = Documents { pod: None, configs: Vec::new() };
+    let mut others = 0;
     for document in documents {
         let kind = document.get("kind").and_then(Node::text);
         match kind {
-            Some("Pod") | None if pod.is_none() => {
-                pod = Some(document);
-                check_version(document, problems);
-            }
+            Some("ConfigMap") => found.configs.push((Kind::ConfigMap, document)),
+            Some("Secret") => found.configs.push((Kind::Secret, document)),
+            Some("Pod") | None if found.pod.is_none() => found.pod = Some(document),
             Some("Pod") | None => {
-                problems.push(document.error("a second Pod: one manifest describes one pod"))
+                problems.push(document.error("a second Pod: one manifest describes one pod"));
+                continue;
             }
             Some(kind) => {
                 let place = document.get("kind").unwrap_or(document);
                 problems.push(place.error(wrong_kind(kind)));
+                others += 1;
+                continue;
             }
         }
+        check_version(document, kind.unwrap_or("Pod"), problems);
     }
-    if documents.is_empty() {
-        problems.push(Problem::error(
-            1,
-            1,
-            "the manifest is empty: expected a Pod (apiVersion: v1, kind: Pod)",
-        ));
+    if found.pod.is_none() && others == 0 {
+        let what = if documents.is_empty() { "the manifest is empty" } else { "the manifest has no Pod" };
+        let message = format!("{what}: expected a Pod (apiVersion: v1, kind: Pod)");
+        problems.push(Problem::error(1, 1, message));
     }
-    pod
+    found
 }
 
-fn check_version(document: &Node, problems: &mut Vec<Problem>) {
+fn check_version(document: &Node, kind: &str, problems: &mut Vec<Problem>) {
     if let Some(version) = document.get("apiVersion")
         && let Some(text) = version.text()
         && text != "v1"
     {
         problems.push(
-            version.error(format!("apiVersion: {} is not v1, the version of Pod", problem::quoted(text))),
+            version.error(format!("apiVersion: {} is not v1, the version of {kind}", problem::quoted(text))),
         );
     }
 }
@@ -106,9 +125,6 @@ fn check_version(document: &Node, problems: &mut Vec<Problem>) {
 fn wrong_kind(kind: &str) -> String {
     let kind_shown = problem::quoted(kind);
     match kind {
-        "ConfigMap" | "Secret" => format!(
-            "kind: {kind} is not supported yet: fill an emptyDir from an init container, or use hostPath"
-        ),
         "List" | "PodList" => format!("kind: {kind} is not supported: one manifest describes one pod"),
         "Deployment"
         | "ReplicaSet"
@@ -123,7 +139,9 @@ fn wrong_kind(kind: &str) -> String {
         _ if kind.eq_ignore_ascii_case("pod") => {
             format!("kind: {kind_shown} is not a kind; did you mean \"Pod\"?")
         }
-        _ => format!("kind: {kind_shown} is not supported: barepod runs a Pod"),
+        _ => format!(
+            "kind: {kind_shown} is not supported: barepod runs a Pod, with its ConfigMaps and Secrets"
+        ),
     }
 }
 
@@ -132,9 +150,7 @@ impl Manifest {
     pub fn rename(&mut self, name: &str) {
         self.pod.name = name.to_owned();
         self.object["metadata"]["name"] = name.into();
-        if self.object["spec"]["hostname"].as_str().is_none_or(str::is_empty) {
-            self.pod.hostname = read::default_hostname(name);
-        }
+        self.pod.name_host();
     }
 }
 

@@ -100,6 +100,75 @@ pub fn path(path: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// A relative path without `..`: where in a volume something lies.
+pub fn relative(path: &str) -> Result<(), String> {
+    if path.starts_with('/') {
+        return Err("is not a relative path".to_owned());
+    }
+    if path.split('/').any(|part| part == "..") {
+        return Err("has .. in it".to_owned());
+    }
+    if path.len() > 4095 || path.split('/').any(|part| part.len() > 255) {
+        return Err("is longer than a path may be".to_owned());
+    }
+    if path.contains(char::is_control) {
+        return Err("has control characters in it".to_owned());
+    }
+    Ok(())
+}
+
+/// The path of a file in a volume: relative, and its first name is not one that the volume keeps for itself.
+pub fn file_path(path: &str) -> Result<(), String> {
+    relative(path)?;
+    if path.starts_with("..") {
+        return Err("starts with ..".to_owned());
+    }
+    if path.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if path.ends_with('/') || path.split('/').any(|part| part == "." || part.is_empty()) {
+        return Err("does not name a file".to_owned());
+    }
+    Ok(())
+}
+
+/// A key of a ConfigMap or Secret, which is also the name of a file.
+pub fn config_key(key: &str) -> Result<(), String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if key.is_empty() || key.len() > 253 || key == "." || key.starts_with("..") || !key.bytes().all(allowed) {
+        return Err("is not a key: at most 253 letters, digits, -, _ and ., not beginning with ..".to_owned());
+    }
+    Ok(())
+}
+
+/// A kernel parameter as `sysctls` names it, with `.` or with `/` between its parts; gives it with dots.
+pub fn sysctl(name: &str) -> Result<String, String> {
+    let dotted = if name.contains('.') { name.to_owned() } else { name.replace('/', ".") };
+    let part = |part: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        !part.is_empty() && part.bytes().all(inner)
+    };
+    if name.len() > 253 || !dotted.contains('.') || !dotted.split('.').all(part) {
+        return Err("is not the name of a kernel parameter".to_owned());
+    }
+    const IPC: [&str; 8] = [
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let own =
+        dotted.starts_with("net.") || dotted.starts_with("fs.mqueue.") || IPC.contains(&dotted.as_str());
+    if !own {
+        return Err("belongs to the whole machine, not to a namespace of the pod".to_owned());
+    }
+    Ok(dotted)
+}
+
 /// The same path without `.`, double slashes and a slash at the end.
 pub fn clean(path: &str) -> String {
     let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();

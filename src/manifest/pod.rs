@@ -1,8 +1,11 @@
 //! A Pod as barepod uses it: typed, with defaults applied, nothing in it that has no effect.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::downward::{FieldPath, ResourceField};
+use super::hosts::Names;
 use super::resources::Resources;
 use crate::lifecycle::model::{
     Backoff, ContainerSpec, Hook, Kind, PodSpec, Probe, RestartPolicy, RestartRule,
@@ -38,8 +41,18 @@ pub struct Pod {
     pub deadline: Option<Duration>,
     /// `spec.shareProcessNamespace`.
     pub share_process_namespace: bool,
-    /// `spec.hostname`, or the pod's name, at most 63 characters.
+    /// `spec.hostNetwork`.
+    pub host_network: bool,
+    /// `spec.hostIPC`.
+    pub host_ipc: bool,
+    /// The kernel's host name: `spec.hostname`, or the pod's name, at most 63 characters; or its whole name.
     pub hostname: String,
+    /// What `/etc/hosts` and `/etc/resolv.conf` say.
+    pub names: Names,
+    /// `spec.nodeName`, if it has one.
+    pub node_name: Option<String>,
+    /// `spec.serviceAccountName`.
+    pub service_account: String,
     /// `spec.volumes`.
     pub volumes: Vec<Volume>,
     /// Plain inits and sidecars in list order, then the apps in list order.
@@ -65,8 +78,8 @@ pub struct Container {
     pub args: Option<Vec<String>>,
     /// Replaces the bundle's.
     pub working_dir: Option<String>,
-    /// Variables in order; a later one of the same name wins. `$(VAR)` is not expanded yet.
-    pub env: Vec<(String, String)>,
+    /// Variables in order, those of `envFrom` first; a later one of the same name wins.
+    pub env: Vec<EnvVar>,
     /// What it says it listens on.
     pub ports: Vec<ContainerPort>,
     /// Requests and limits; a request defaults to the limit.
@@ -97,6 +110,28 @@ pub struct Container {
     pub security: ContainerSecurity,
 }
 
+/// A variable of `env`, or of a source of `envFrom`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvVar {
+    /// Name.
+    pub name: String,
+    /// Where its value comes from.
+    pub value: EnvValue,
+}
+
+/// Where the value of a variable comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EnvValue {
+    /// `value`; `$(VAR)` in it is not expanded yet.
+    Text(String),
+    /// A key of a ConfigMap or Secret: taken as it is.
+    Exact(Arc<str>),
+    /// `fieldRef`.
+    Field(FieldPath),
+    /// `resourceFieldRef`.
+    Resource(ResourceField),
+}
+
 /// A port that a container says it listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContainerPort {
@@ -115,10 +150,23 @@ pub struct VolumeMount {
     pub volume: String,
     /// Absolute path in the container, without `..`, `.` or a slash at the end.
     pub path: String,
-    /// Read-only.
+    /// Read-only; always so for files that were projected.
     pub read_only: bool,
+    /// So is what is mounted below it.
+    pub recursive_read_only: bool,
+    /// The part of the volume that is mounted.
+    pub sub_path: Option<SubPath>,
     /// Which mounts are seen by whom.
     pub propagation: Propagation,
+}
+
+/// A relative path in a volume, without `..`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubPath {
+    /// `subPath`.
+    Plain(String),
+    /// `subPathExpr`: `$(VAR)` is not expanded yet.
+    Expression(String),
 }
 
 /// `mountPropagation`.
@@ -158,6 +206,30 @@ pub enum VolumeSource {
         /// What has to be there.
         kind: HostPathType,
     },
+    /// `configMap`, `secret`, `downwardAPI` or `projected`: files with given content, each path once.
+    Files(Vec<VolumeFile>),
+}
+
+/// A file of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeFile {
+    /// Relative path without `..`.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What is in a file of a volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// A key of a ConfigMap or Secret.
+    Bytes(Arc<[u8]>),
+    /// `fieldRef`.
+    Field(FieldPath),
+    /// `resourceFieldRef`.
+    Resource(ResourceField),
 }
 
 /// `hostPath.type`.
@@ -226,6 +298,10 @@ pub struct PodSecurity {
     pub run_as_group: Option<u32>,
     /// `runAsNonRoot`.
     pub run_as_non_root: Option<bool>,
+    /// `fsGroup`: owns the pod's own volumes, and every process is in it.
+    pub fs_group: Option<u32>,
+    /// `sysctls`, each name once, with dots.
+    pub sysctls: Vec<(String, String)>,
     /// `supplementalGroups`.
     pub supplemental_groups: Vec<u32>,
     /// `supplementalGroupsPolicy: Strict`: the bundle's own additional groups do not count.
@@ -245,6 +321,10 @@ pub struct ContainerSecurity {
     pub read_only_root_filesystem: Option<bool>,
     /// `allowPrivilegeEscalation`.
     pub allow_privilege_escalation: Option<bool>,
+    /// `privileged`.
+    pub privileged: bool,
+    /// `procMount: Unmasked`.
+    pub unmasked_proc: bool,
     /// `capabilities.add`: `ALL` or names without `CAP_`.
     pub cap_add: Vec<String>,
     /// `capabilities.drop`: `ALL` or names without `CAP_`.

@@ -74,6 +74,11 @@ impl Quantity {
         self.nano.is_multiple_of(NANO)
     }
 
+    /// The same amount, however it is written.
+    pub fn is_same_amount(self, other: Quantity) -> bool {
+        self.nano == other.nano
+    }
+
     /// Rounded up to thousandths, as the API server does with resources.
     pub fn rounded_to_millis(self) -> Quantity {
         let milli = NANO / 1000;

@@ -5,7 +5,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::container;
+use super::config::Configs;
+use super::container::{self, Around};
+use super::files;
+use super::hosts;
 use super::names;
 use super::node::{Entry, Node, Value};
 use super::pod::{Container, HostPathType, Pod, PodSecurity, Volume, VolumeSource};
@@ -17,25 +20,26 @@ use crate::lifecycle::model::RestartPolicy;
 /// Default of `terminationGracePeriodSeconds`.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// Reads the document; what is wrong is added to `problems`.
-pub fn pod(document: &Node, problems: &mut Vec<Problem>) -> Pod {
+/// Reads the Pod; what is wrong is added to `problems`.
+pub fn pod(document: &Node, configs: &Configs, problems: &mut Vec<Problem>) -> Pod {
     let nothing = Node { value: Value::Null, line: document.line, column: document.column };
     let metadata = document.get("metadata").unwrap_or(&nothing);
     let spec = document.get("spec").unwrap_or(&nothing);
     let name = pod_name(metadata, problems);
-    let hostname = match spec.get("hostname").filter(|node| node.text().is_some_and(|text| !text.is_empty()))
-    {
-        Some(node) => checked(node, "spec.hostname", names::label, problems),
-        None => default_hostname(&name),
-    };
-    let volumes = volumes(spec, problems);
+    let containers = container_names(spec);
+    let sources = files::Sources { configs, containers: &containers };
+    let volumes = volumes(spec, &sources, problems);
     let mut pod = Pod {
-        hostname,
+        hostname: String::new(),
+        host_network: flag(spec, "hostNetwork").unwrap_or(false),
+        host_ipc: flag(spec, "hostIPC").unwrap_or(false),
+        names: hosts::read(spec, problems),
+        node_name: text(spec, "nodeName"),
+        service_account: text(spec, "serviceAccountName")
+            .or_else(|| text(spec, "serviceAccount"))
+            .unwrap_or("default".to_owned()),
         name,
-        namespace: metadata
-            .get("namespace")
-            .filter(|node| node.text() != Some(""))
-            .map_or("default".to_owned(), |node| checked(node, "metadata.namespace", names::label, problems)),
+        namespace: namespace(document, problems),
         labels: text_map(metadata.get("labels"), "metadata.labels", true, problems),
         annotations: annotations(metadata.get("annotations"), problems),
         restart_policy: restart_policy(spec).unwrap_or(RestartPolicy::Always),
@@ -44,13 +48,32 @@ pub fn pod(document: &Node, problems: &mut Vec<Problem>) -> Pod {
         share_process_namespace: flag(spec, "shareProcessNamespace").unwrap_or(false),
         volumes,
         containers: Vec::new(),
-        security: security(spec.get("securityContext")),
+        security: security(spec.get("securityContext"), problems),
         resources: resources(spec.get("resources"), "spec.resources", problems),
     };
-    pod.containers = containers(spec, &pod, problems);
+    pod.name_host();
+    pod.refuse_long_host(spec, problems);
+    refuse_host_sysctls(spec, &pod, problems);
+    let around = Around { spec, pod: &pod, configs, containers: &containers };
+    pod.containers = read_containers(&around, problems);
     pod.default_own_requests();
     refuse_tracers(&pod, problems);
     pod
+}
+
+/// `metadata.namespace` of the Pod.
+pub fn namespace(document: &Node, problems: &mut Vec<Problem>) -> String {
+    let given = document.get("metadata").and_then(|metadata| metadata.get("namespace"));
+    given
+        .filter(|node| node.text() != Some(""))
+        .map_or("default".to_owned(), |node| checked(node, "metadata.namespace", names::label, problems))
+}
+
+/// The names of all containers, for references to them.
+fn container_names(spec: &Node) -> HashSet<&str> {
+    let lists =
+        ["initContainers", "containers"].map(|list| spec.get(list).map(Node::items).unwrap_or_default());
+    lists.into_iter().flatten().filter_map(|item| item.get("name")?.text()).collect()
 }
 
 /// Capabilities that reach into a neighbour in a shared PID namespace. A container is born into that namespace before it has
@@ -60,7 +83,8 @@ pub const TRACERS: [&str; 2] = ["SYS_PTRACE", "SYS_ADMIN"];
 fn refuse_tracers(pod: &Pod, problems: &mut Vec<Problem>) {
     for container in pod.containers.iter().filter(|_| pod.share_process_namespace) {
         let tracer = |name: &&String| TRACERS.contains(&name.as_str()) || *name == "ALL";
-        if let Some(name) = container.security.cap_add.iter().find(tracer) {
+        let privileged = container.security.privileged.then(|| "ALL".to_owned());
+        if let Some(name) = container.security.cap_add.iter().chain(&privileged).find(tracer) {
             let message = format!(
                 "container {}: capability {name} together with shareProcessNamespace is not supported yet: it would reach \
                  into containers that are being set up",
@@ -171,19 +195,58 @@ fn annotations(node: Option<&Node>, problems: &mut Vec<Problem>) -> BTreeMap<Str
     map
 }
 
-fn security(node: Option<&Node>) -> PodSecurity {
+fn security(node: Option<&Node>, problems: &mut Vec<Problem>) -> PodSecurity {
     let Some(node) = node else { return PodSecurity::default() };
     let groups = node.get("supplementalGroups").map(Node::items).unwrap_or_default();
     PodSecurity {
         run_as_user: id(node, "runAsUser"),
         run_as_group: id(node, "runAsGroup"),
         run_as_non_root: flag(node, "runAsNonRoot"),
+        fs_group: id(node, "fsGroup"),
+        sysctls: sysctls(node, problems),
         supplemental_groups: groups.iter().filter_map(|group| u32::try_from(group.integer()?).ok()).collect(),
         strict_groups: text(node, "supplementalGroupsPolicy").as_deref() == Some("Strict"),
     }
 }
 
-fn containers(spec: &Node, pod: &Pod, problems: &mut Vec<Problem>) -> Vec<Container> {
+fn sysctls(node: &Node, problems: &mut Vec<Problem>) -> Vec<(String, String)> {
+    let mut sysctls: Vec<(String, String)> = Vec::new();
+    let mut seen = HashSet::new();
+    for (index, item) in node.get("sysctls").map(Node::items).unwrap_or_default().iter().enumerate() {
+        let path = format!("spec.securityContext.sysctls[{index}]");
+        let Some((written, node)) = item.get("name").and_then(|node| Some((node.text()?, node))) else {
+            continue;
+        };
+        match names::sysctl(written) {
+            Ok(name) if seen.insert(name.clone()) => {
+                sysctls.push((name, text(item, "value").unwrap_or_default()));
+            }
+            Ok(_) => problems.push(node.error(format!("{path}.name: {} is there twice", quoted(written)))),
+            Err(error) => problems.push(node.error(format!("{path}.name: {} {error}", quoted(written)))),
+        }
+    }
+    sysctls
+}
+
+/// A namespace that is the host's is not the pod's to tune.
+fn refuse_host_sysctls(spec: &Node, pod: &Pod, problems: &mut Vec<Problem>) {
+    let list = spec.get("securityContext").and_then(|security| security.get("sysctls"));
+    for (index, item) in list.map(Node::items).unwrap_or_default().iter().enumerate() {
+        let Some(node) = item.get("name") else { continue };
+        let Some(name) = node.text().and_then(|text| names::sysctl(text).ok()) else { continue };
+        let of_host = match name.starts_with("net.") {
+            true => ("hostNetwork", pod.host_network),
+            false => ("hostIPC", pod.host_ipc),
+        };
+        if let (field, true) = of_host {
+            let path = format!("spec.securityContext.sysctls[{index}].name");
+            problems.push(node.error(format!("{path}: {name} is the host's with {field}: true")));
+        }
+    }
+}
+
+fn read_containers(around: &Around, problems: &mut Vec<Problem>) -> Vec<Container> {
+    let spec = around.spec;
     let mut containers = Vec::new();
     let mut seen = HashSet::new();
     for list in ["initContainers", "containers"] {
@@ -193,7 +256,7 @@ fn containers(spec: &Node, pod: &Pod, problems: &mut Vec<Problem>) -> Vec<Contai
         }
         for (index, item) in node.items().iter().enumerate() {
             let path = format!("spec.{list}[{index}]");
-            let container = container::read(item, &path, list == "initContainers", spec, pod, problems);
+            let container = container::read(item, &path, list == "initContainers", around, problems);
             if let Some(name) = item.get("name")
                 && !container.name.is_empty()
                 && !seen.insert(container.name.clone())
@@ -209,7 +272,7 @@ fn containers(spec: &Node, pod: &Pod, problems: &mut Vec<Problem>) -> Vec<Contai
     containers
 }
 
-fn volumes(spec: &Node, problems: &mut Vec<Problem>) -> Vec<Volume> {
+fn volumes(spec: &Node, sources: &files::Sources, problems: &mut Vec<Problem>) -> Vec<Volume> {
     let mut volumes = Vec::new();
     let mut seen = HashSet::new();
     for (index, item) in spec.get("volumes").map(Node::items).unwrap_or_default().iter().enumerate() {
@@ -235,7 +298,9 @@ fn volumes(spec: &Node, problems: &mut Vec<Problem>) -> Vec<Volume> {
         let source = match item.get("hostPath") {
             Some(host_path) => host_path_source(host_path, &path, problems),
             // A volume without a type is an emptyDir, as the API server's default has it.
-            None => empty_dir(item.get("emptyDir")),
+            None => {
+                files::read(item, &path, sources, problems).unwrap_or_else(|| empty_dir(item.get("emptyDir")))
+            }
         };
         volumes.push(Volume { name, source });
     }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::manifest::{Pod, VolumeSource};
+
 /// One step of the pod init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -55,8 +57,46 @@ pub struct SandboxSpec {
     pub memory_limit: Option<u64>,
     /// `shareProcessNamespace`.
     pub share_process_namespace: bool,
+    /// `hostNetwork`: the host's network and host name stay.
+    pub host_network: bool,
+    /// `hostIPC`: the host's shared memory stays.
+    pub host_ipc: bool,
     /// One cgroup hierarchy.
     pub v2: bool,
+}
+
+impl SandboxSpec {
+    /// The facts of this pod. A tmpfs volume has its `sizeLimit`, at most the pod's memory limit.
+    pub fn of(pod: &Pod, v2: bool) -> SandboxSpec {
+        let limit = pod.memory_limit();
+        let size = |size: Option<u64>| match (size, limit) {
+            (Some(size), Some(limit)) => Some(size.min(limit)),
+            (size, limit) => size.or(limit),
+        };
+        let volumes = pod.volumes.iter().filter_map(|volume| match &volume.source {
+            VolumeSource::EmptyDir { size_limit, .. } => Some((volume.name.clone(), size(*size_limit))),
+            // The files of a configMap and its kin lie on a tmpfs of their own, too.
+            VolumeSource::Files(_) => Some((volume.name.clone(), limit)),
+            VolumeSource::HostPath { .. } => None,
+        });
+        SandboxSpec {
+            hostname: pod.hostname.clone(),
+            volumes: volumes.collect(),
+            memory_limit: limit,
+            share_process_namespace: pod.share_process_namespace,
+            host_network: pod.host_network,
+            host_ipc: pod.host_ipc,
+            v2,
+        }
+    }
+}
+
+/// The `CLONE_NEW*` flags of the pod init: the namespaces that make the sandbox. The host name goes with the network, as with
+/// other runtimes.
+pub fn namespaces(pod: &Pod) -> u64 {
+    let network = if pod.host_network { 0 } else { libc::CLONE_NEWNET | libc::CLONE_NEWUTS };
+    let ipc = if pod.host_ipc { 0 } else { libc::CLONE_NEWIPC };
+    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | network | ipc) as u64
 }
 
 /// The steps in order.
@@ -69,16 +109,23 @@ pub fn steps(spec: &SandboxSpec) -> Vec<SandboxStep> {
     steps.extend([
         SandboxStep::Propagation,
         SandboxStep::OomScoreAdj(-998), // the value of the kubelet's own pause container
-        SandboxStep::Hostname(spec.hostname.clone()),
-        SandboxStep::Loopback,
-        SandboxStep::UnprivilegedPorts,
-        SandboxStep::Scratch { size: spec.memory_limit },
     ]);
+    if !spec.host_network {
+        steps.extend([
+            SandboxStep::Hostname(spec.hostname.clone()),
+            SandboxStep::Loopback,
+            SandboxStep::UnprivilegedPorts,
+        ]);
+    }
+    steps.push(SandboxStep::Scratch { size: spec.memory_limit });
     // Volumes lie on the scratch tmpfs, so they come after it; no container can start before its volumes exist.
     steps.extend(
         spec.volumes.iter().map(|(name, size)| SandboxStep::Volume { name: name.clone(), size: *size }),
     );
-    steps.extend([SandboxStep::SharedMemory, SandboxStep::EtcFiles]);
+    if !spec.host_ipc {
+        steps.push(SandboxStep::SharedMemory);
+    }
+    steps.push(SandboxStep::EtcFiles);
     if spec.share_process_namespace {
         steps.push(SandboxStep::Reaper);
     }
@@ -165,6 +212,16 @@ mod tests {
         assert_eq!(names.iter().filter(|n| **n == "volume").count(), 2);
         assert_eq!(names.last(), Some(&"control"));
         assert_eq!(names.first(), Some(&"detach"));
+    }
+
+    #[test]
+    fn what_the_host_shares_is_left_alone() {
+        let network = SandboxSpec { host_network: true, ..SandboxSpec::default() };
+        for name in ["hostname", "loopback", "unprivileged-ports"] {
+            assert!(!names(&network).contains(&name) && names(&SandboxSpec::default()).contains(&name));
+        }
+        let ipc = SandboxSpec { host_ipc: true, ..SandboxSpec::default() };
+        assert!(!names(&ipc).contains(&"shared-memory") && names(&network).contains(&"shared-memory"));
     }
 
     #[test]

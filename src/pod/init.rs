@@ -23,11 +23,6 @@ use crate::kernel::{identity, mount, network, sys};
 use crate::lifecycle::fact::Fact;
 use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
 
-/// The namespaces that make the sandbox.
-pub const NAMESPACES: u64 =
-    (libc::CLONE_NEWPID | libc::CLONE_NEWNS | libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS)
-        as u64;
-
 /// The sandbox, made.
 pub struct Sandbox {
     /// Everything the pod is made from.
@@ -104,13 +99,7 @@ struct Making<'a> {
 impl Making<'_> {
     fn perform_all(&mut self) -> Result<()> {
         let pod = &self.blueprint.manifest.pod;
-        let spec = SandboxSpec {
-            hostname: pod.hostname.clone(),
-            volumes: super::volume::tmpfs_volumes(pod),
-            memory_limit: pod.memory_limit(),
-            share_process_namespace: pod.share_process_namespace,
-            v2: self.blueprint.v2(),
-        };
+        let spec = SandboxSpec::of(pod, self.blueprint.v2());
         let watching = &self.blueprint.watching;
         let waits = watching.waits_of("sandbox");
         let watched =
@@ -162,7 +151,10 @@ impl Making<'_> {
             SandboxStep::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
             SandboxStep::Loopback => network::loopback_up(),
             SandboxStep::UnprivilegedPorts => {
-                identity::set_sysctl(identity::open_proc()?, "net.ipv4.ip_unprivileged_port_start", "0")
+                let proc = identity::open_proc()?;
+                identity::set_sysctl(&proc, "net.ipv4.ip_unprivileged_port_start", "0")?;
+                // The manifest's own come after, so that they win.
+                self.blueprint.set_sysctls(|name| name.starts_with("net."))
             }
             SandboxStep::Scratch { size } => {
                 make_directory(&scratch, 0o700)?;
@@ -172,13 +164,15 @@ impl Making<'_> {
                 let place = scratch.join("volumes").join(name);
                 make_directory(&place, 0o755)?;
                 // Shared, so that containers with mountPropagation see one another's mounts in it.
-                mount_tmpfs(&place, *size, "777", "shared")
+                mount_tmpfs(&place, *size, "777", "shared")?;
+                self.blueprint.fill(name, &place)
             }
             SandboxStep::SharedMemory => {
                 make_directory(&scratch.join("shm"), 0o755)?;
-                mount_tmpfs(&scratch.join("shm"), Some(64 << 20), "1777", "private")
+                mount_tmpfs(&scratch.join("shm"), Some(64 << 20), "1777", "private")?;
+                self.blueprint.set_sysctls(|name| !name.starts_with("net."))
             }
-            SandboxStep::EtcFiles => etc_files(&scratch.join("etc"), &self.blueprint.manifest.pod.hostname),
+            SandboxStep::EtcFiles => etc_files(&scratch.join("etc"), self.blueprint),
             SandboxStep::Reaper => {
                 self.reaper = Some(reaper::spawn()?);
                 Ok(())
@@ -224,17 +218,17 @@ pub fn make_directory(path: &Path, mode: u32) -> Result<()> {
         .with_context(|| format!("make {}", path.display()))
 }
 
-/// With loopback only, the pod's address is 127.0.0.1, and its name leads there.
-fn etc_files(directory: &Path, hostname: &str) -> Result<()> {
+fn etc_files(directory: &Path, blueprint: &Blueprint) -> Result<()> {
+    let pod = &blueprint.manifest.pod;
     make_directory(directory, 0o755)?;
-    let hosts = format!(
-        "# made by barepod\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n127.0.0.1\t{hostname}\n"
-    );
-    fs::write(directory.join("hosts"), hosts).context("write hosts")?;
-    fs::write(directory.join("hostname"), format!("{hostname}\n")).context("write hostname")?;
-    // The host's resolver configuration, as dnsPolicy Default does it; a host without one has pods without one.
-    let resolv = fs::read("/etc/resolv.conf").unwrap_or_default();
-    fs::write(directory.join("resolv.conf"), resolv).context("write resolv.conf")
+    // A host without one of these has pods without.
+    let of_host = |path: &str| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    let write = |name: &str, text: String| {
+        fs::write(directory.join(name), text).with_context(|| format!("write {name}"))
+    };
+    write("hosts", pod.etc_hosts(&of_host("/etc/hosts")))?;
+    write("hostname", format!("{}\n", blueprint.hostname()))?;
+    write("resolv.conf", pod.resolv_conf(&of_host("/etc/resolv.conf")))
 }
 
 /// The reaper's PID namespace, for containers to be born into.

@@ -1,10 +1,11 @@
 //! One run of a container: from the decision to start it until nothing of it is left.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{PipeReader, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
@@ -15,12 +16,15 @@ use super::logs::{LogWriter, Stream};
 use super::store::InstanceRecord;
 use super::volume;
 use crate::bundle;
+use crate::bundle::accounts::Accounts;
 use crate::container::child::{Report, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, launch, null};
 use crate::kernel::cgroup::Cgroup;
-use crate::kernel::mount;
 use crate::kernel::process::{self, Child, Identity};
+use crate::kernel::root::Root;
+use crate::kernel::{machine, mount};
 use crate::lifecycle::model::Instance;
+use crate::manifest::env;
 use crate::plan::{self, Rootfs};
 
 /// A container instance whose process has been made.
@@ -57,16 +61,26 @@ pub struct Running {
 
 /// Why an instance could not be made, with Kubernetes' reason.
 pub struct Failure {
-    /// `CreateContainerError` or `RunContainerError`.
+    /// `CreateContainerConfigError`, `CreateContainerError` or `RunContainerError`.
     pub reason: &'static str,
     /// The error chain.
     pub error: anyhow::Error,
 }
 
+impl Failure {
+    /// What the manifest and the bundle ask for together cannot be.
+    fn config(error: anyhow::Error) -> Failure {
+        Failure { reason: "CreateContainerConfigError", error }
+    }
+
+    fn create(error: anyhow::Error) -> Failure {
+        Failure { reason: "CreateContainerError", error }
+    }
+}
+
 /// Makes the instance's files, cgroup and process. The process then performs its steps by itself.
 pub fn start(sandbox: &Sandbox, instance: Instance) -> Result<Running, Failure> {
-    let prepared =
-        prepare(sandbox, instance).map_err(|error| Failure { reason: "CreateContainerError", error })?;
+    let prepared = prepare(sandbox, instance)?;
     run(sandbox, instance, prepared).map_err(|error| Failure { reason: "RunContainerError", error })
 }
 
@@ -77,44 +91,111 @@ struct Prepared {
     message_file: PathBuf,
 }
 
-fn prepare(sandbox: &Sandbox, instance: Instance) -> Result<Prepared> {
-    let blueprint = &sandbox.blueprint;
-    let container = &blueprint.manifest.pod.containers[instance.container];
-    let bundle = &blueprint.bundles[instance.container];
+fn prepare(sandbox: &Sandbox, instance: Instance) -> Result<Prepared, Failure> {
+    let container = &sandbox.blueprint.manifest.pod.containers[instance.container];
     // A fresh writable layer; the one of the instance before goes first, so that two never cost memory together.
-    let layer = fresh_layer(sandbox, &container.name)?;
-    let message_file = layer.join("termination-log");
+    let layer = fresh_layer(sandbox, &container.name).map_err(Failure::create)?;
+    let message_file = message_file(&layer).map_err(Failure::create)?;
+    let context = context(sandbox, instance, &message_file)?;
+    let bundle = &sandbox.blueprint.bundles[instance.container];
+    let spec = bundle::merge(&bundle.spec, container, &context).map_err(Failure::config)?;
+    write_plan(sandbox, instance, spec, layer, message_file).map_err(Failure::create)
+}
+
+fn message_file(layer: &Path) -> Result<PathBuf> {
+    let file = layer.join("termination-log");
     File::options()
         .write(true)
         .create_new(true)
         .mode(0o666)
-        .open(&message_file)
+        .open(&file)
         .context("make termination message file")?;
-    fs::set_permissions(&message_file, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    Ok(file)
+}
+
+/// What the container gets from its pod.
+fn context(
+    sandbox: &Sandbox,
+    instance: Instance,
+    message_file: &Path,
+) -> Result<bundle::MergeContext, Failure> {
+    let (blueprint, scratch) = (&sandbox.blueprint, &sandbox.scratch);
+    let pod = &blueprint.manifest.pod;
+    let container = &pod.containers[instance.container];
     // hostPath sources are looked up at each start, so that a restart sees what the host has now.
     let used =
         |volume: &&crate::manifest::Volume| container.mounts.iter().any(|mount| mount.volume == volume.name);
-    let volumes = blueprint.manifest.pod.volumes.iter().filter(used);
-    let volumes =
-        volumes.map(|v| Ok((v.name.clone(), volume::source(v, &sandbox.scratch)?))).collect::<Result<_>>()?;
-    let cgroup_path = format!("{}/pod/{}.{}", blueprint.cgroup(), container.name, instance.attempt);
-    let context = bundle::MergeContext {
-        hostname: blueprint.manifest.pod.hostname.clone(),
+    let volumes: Result<BTreeMap<_, _>> = pod
+        .volumes
+        .iter()
+        .filter(used)
+        .map(|volume| Ok((volume.name.clone(), volume::source(volume, scratch)?)))
+        .collect();
+    let volumes = volumes.map_err(Failure::create)?;
+    let downward = blueprint.downward();
+    let variables = env::variables(container, &downward);
+    let sub_paths = volume::part::bind(container, &volumes, &variables, scratch).map_err(Failure::config)?;
+    let reaper = sandbox.reaper.as_ref().map(shared_pid_namespace).transpose();
+    Ok(bundle::MergeContext {
+        hostname: blueprint.hostname().to_owned(),
         volumes,
-        etc: sandbox.scratch.join("etc"),
-        shm: sandbox.scratch.join("shm"),
-        termination_log: message_file.clone(),
-        cgroup: cgroup_path.clone(),
-        pid_namespace: sandbox.reaper.as_ref().map(shared_pid_namespace).transpose()?,
-        pod_security: blueprint.manifest.pod.security.clone(),
+        sub_paths,
+        downward,
+        etc: scratch.join("etc"),
+        shm: if pod.host_ipc { PathBuf::from("/dev/shm") } else { scratch.join("shm") },
+        termination_log: message_file.to_owned(),
+        cgroup: format!("{}/pod/{}.{}", blueprint.cgroup(), container.name, instance.attempt),
+        pid_namespace: reaper.map_err(Failure::create)?,
+        pod_security: pod.security.clone(),
+        accounts: accounts(sandbox, instance).map_err(Failure::create)?,
+        held: Some(machine::held_capabilities().map_err(Failure::create)?),
+        host_devices: match container.security.privileged {
+            true => machine::devices().map_err(Failure::create)?,
+            false => Vec::new(),
+        },
+    })
+}
+
+/// The image's accounts, if the manifest chooses the user.
+fn accounts(sandbox: &Sandbox, instance: Instance) -> Result<Accounts> {
+    let pod = &sandbox.blueprint.manifest.pod;
+    let own = &pod.containers[instance.container].security;
+    if own.run_as_user.or(pod.security.run_as_user).is_none() {
+        return Ok(Accounts::default());
+    }
+    let bundle = &sandbox.blueprint.bundles[instance.container];
+    let rootfs = bundle.path.join(bundle.spec.root().as_ref().context("root is missing")?.path());
+    let rootfs = Root::open(&rootfs)?;
+    let read = |path: &str| -> Result<String> {
+        const MOST: u64 = 1 << 20;
+        let mut bytes = Vec::new();
+        if let Some(file) = rootfs.read(Path::new(path))? {
+            file.take(MOST).read_to_end(&mut bytes).with_context(|| format!("read {path} in rootfs"))?;
+        }
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    let spec = bundle::merge(&bundle.spec, container, &context)?;
+    Ok(Accounts { passwd: read("/etc/passwd")?, group: read("/etc/group")? })
+}
+
+fn write_plan(
+    sandbox: &Sandbox,
+    instance: Instance,
+    spec: oci_spec::runtime::Spec,
+    layer: PathBuf,
+    message_file: PathBuf,
+) -> Result<Prepared> {
+    let blueprint = &sandbox.blueprint;
+    let bundle = &blueprint.bundles[instance.container];
+    let name = &blueprint.manifest.pod.containers[instance.container].name;
     let rootfs = bundle.path.join(spec.root().as_ref().context("root is missing")?.path());
     let plan = plan::plan(&spec, &bundle.path, Rootfs::Overlay { lower: rootfs, layer }, blueprint.v2())?;
     // The final spec is kept for whoever wants to look, and for exec.
-    let file = format!("{}.{}.json", container.name, instance.attempt);
+    let file = format!("{name}.{}.json", instance.attempt);
     super::store::replace(&blueprint.directory(), &file, &serde_json::to_vec(&spec)?)?;
-    let cgroup = Cgroup::new(&blueprint.hierarchy, &cgroup_path)?;
+    let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+    let cgroup = cgroup.context("cgroup path is missing")?;
+    let cgroup = Cgroup::new(&blueprint.hierarchy, cgroup.to_str().context("cgroup path is not UTF-8")?)?;
     Ok(Prepared { spec, plan, cgroup, message_file })
 }
 

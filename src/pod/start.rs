@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::PipeReader;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -12,13 +12,17 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::store::{ContainerName, Record, Store, make_directory, write_record};
+use super::volume::files;
 use super::{init, remove};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
+use crate::kernel::identity;
+use crate::kernel::machine::Machine;
 use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::model::{Backoff, Kind};
-use crate::manifest::Manifest;
+use crate::manifest::{Downward, Manifest, VolumeSource};
 use crate::object::{ContainerHost, Host, pod_object};
+use crate::plan::sandbox;
 
 /// Everything a pod is made from; it passes to the pod init by staying in memory.
 pub struct Blueprint {
@@ -42,6 +46,8 @@ pub struct Blueprint {
     pub clock: Instant,
     /// The cgroup hierarchy in use.
     pub hierarchy: Hierarchy,
+    /// What the machine is called and has.
+    pub machine: Machine,
 }
 
 /// A bundle, read once.
@@ -144,6 +150,39 @@ impl Blueprint {
         }
     }
 
+    /// What a container can learn of its pod.
+    pub fn downward(&self) -> Downward {
+        let Machine { name, cpu, memory } = &self.machine;
+        Downward::of(&self.manifest.pod, &self.uid, name, *cpu, *memory)
+    }
+
+    /// The host name that containers see: the machine's own with `hostNetwork`.
+    pub fn hostname(&self) -> &str {
+        if self.manifest.pod.host_network { &self.machine.name } else { &self.manifest.pod.hostname }
+    }
+
+    /// Sets the kernel parameters of the manifest that belong to one kind of namespace.
+    pub fn set_sysctls(&self, of: impl Fn(&str) -> bool) -> Result<()> {
+        let proc = identity::open_proc()?;
+        let mut wanted = self.manifest.pod.security.sysctls.iter().filter(|(name, _)| of(name));
+        wanted.try_for_each(|(name, value)| {
+            identity::set_sysctl(&proc, name, value).with_context(|| format!("set sysctl {name}"))
+        })
+    }
+
+    /// Gives a fresh tmpfs volume its owner and its files.
+    pub fn fill(&self, volume: &str, place: &Path) -> Result<()> {
+        let pod = &self.manifest.pod;
+        files::own(place, pod.security.fs_group)?;
+        let found = pod.volumes.iter().find(|one| one.name == volume).map(|one| &one.source);
+        match found {
+            Some(VolumeSource::Files(list)) => {
+                files::fill(place, list, &self.downward(), pod.security.fs_group, self.started)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// One cgroup hierarchy.
     pub fn v2(&self) -> bool {
         self.hierarchy.version() == Version::V2
@@ -194,7 +233,7 @@ fn make(blueprint: Blueprint, lock: i32) -> Result<Started> {
     let (reader, writer) = std::io::pipe().context("make message pipe")?;
     let inside = if blueprint.v2() { Some(init_cgroup.open_dir()?) } else { None };
     let placement = Placement {
-        namespaces: init::NAMESPACES,
+        namespaces: sandbox::namespaces(&blueprint.manifest.pod),
         cgroup: inside.as_ref().map(std::os::fd::AsFd::as_fd),
         ..Placement::default()
     };

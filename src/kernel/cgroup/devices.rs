@@ -111,7 +111,7 @@ impl Policy {
     }
 
     /// The writes to v1's files, in order: first the default, which clears the list.
-    fn v1_writes(&self) -> Vec<(&'static str, String)> {
+    pub fn v1_writes(&self) -> Vec<(&'static str, String)> {
         let file = |allow: bool| if allow { "devices.allow" } else { "devices.deny" };
         let mut writes = vec![(file(self.allow_by_default), "a".to_owned())];
         let exceptions = self.exceptions.iter();

@@ -1,7 +1,7 @@
 //! Tests of the lifecycle on the virtual machine of [`super::sim`].
 
 mod more_scenarios;
-mod random;
+pub(crate) mod random;
 mod restarts;
 mod scenarios;
 mod starts;

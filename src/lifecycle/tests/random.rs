@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use crate::lifecycle::sim::*;
 use crate::lifecycle::*;
 
-fn halves(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
+pub(crate) fn halves(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
     range.prop_map(|half_seconds| Duration::from_millis(half_seconds * 500))
 }
 
@@ -104,7 +104,7 @@ fn a_ctr(kinds: &'static [Kind]) -> impl Strategy<Value = Ctr> {
     )
 }
 
-fn a_pod() -> impl Strategy<Value = (PodSpec, Vec<Ctr>)> {
+pub(crate) fn a_pod() -> impl Strategy<Value = (PodSpec, Vec<Ctr>)> {
     let inits = vec(a_ctr(&[Kind::Init, Kind::Sidecar]), 0..=4);
     let apps = vec(a_ctr(&[Kind::App]), 1..=3);
     let times = (halves(0..=20), weighted(0.2, halves(0..=100)), halves(2..=20), halves(10..=60));

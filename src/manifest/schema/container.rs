@@ -2,6 +2,7 @@
 
 use super::Shape::*;
 use super::Support::*;
+use super::config::{ENV_FROM, ENV_SOURCE};
 use super::{COUNT, LATER, RESTART_POLICY, Shape, Table, UNREAD, WINDOWS, field, ok, required, unless};
 
 /// Kubernetes allows users and groups up to 2³¹ − 1; above that, runtimes once wrapped around to root.
@@ -16,6 +17,7 @@ pub(super) static CONTAINER: Table = Table {
         ok("args", Texts),
         ok("workingDir", Text),
         ok("ports", List(&CONTAINER_PORT)),
+        ok("envFrom", List(&ENV_FROM)),
         ok("env", List(&ENV_VAR)),
         ok("resources", Object(&RESOURCES)),
         ok("volumeMounts", List(&VOLUME_MOUNT)),
@@ -34,7 +36,6 @@ pub(super) static CONTAINER: Table = Table {
             ClusterOnly("nothing is pulled; images are local bundles"),
         ),
         field("resizePolicy", List(&RESIZE_POLICY), ClusterOnly("nobody resizes a running pod here")),
-        field("envFrom", List(&UNREAD), NotYet("write the variables into env")),
         field(
             "volumeDevices",
             List(&UNREAD),
@@ -64,11 +65,7 @@ static CONTAINER_PORT: Table = Table {
 
 static ENV_VAR: Table = Table {
     name: "EnvVar",
-    fields: &[
-        required("name", Text),
-        ok("value", Text),
-        field("valueFrom", Object(&UNREAD), NotYet("write the value itself")),
-    ],
+    fields: &[required("name", Text), ok("value", Text), ok("valueFrom", Object(&ENV_SOURCE))],
 };
 
 pub(super) static RESOURCES: Table = Table {
@@ -94,9 +91,12 @@ static VOLUME_MOUNT: Table = Table {
             "mountPropagation",
             OneOf(&[("None", Honoured), ("HostToContainer", Honoured), ("Bidirectional", Honoured)]),
         ),
-        unless("recursiveReadOnly", &["Disabled"], Text, LATER),
-        unless("subPath", &[""], Text, NotYet("mount the whole volume")),
-        unless("subPathExpr", &[""], Text, NotYet("mount the whole volume")),
+        ok(
+            "recursiveReadOnly",
+            OneOf(&[("Disabled", Honoured), ("IfPossible", Honoured), ("Enabled", Honoured)]),
+        ),
+        ok("subPath", Text),
+        ok("subPathExpr", Text),
     ],
 };
 
@@ -183,11 +183,8 @@ static SECURITY: Table = Table {
         ok("capabilities", Object(&CAPABILITIES)),
         ok("seccompProfile", Object(&SECCOMP)),
         ok("appArmorProfile", Object(&APPARMOR)),
-        ok(
-            "procMount",
-            OneOf(&[("Default", Honoured), ("Unmasked", NotYet("the bundle's config.json has maskedPaths"))]),
-        ),
-        unless("privileged", &["false"], Flag, NotYet("add the capabilities that the program needs")),
+        ok("procMount", OneOf(&[("Default", Honoured), ("Unmasked", Honoured)])),
+        ok("privileged", Flag),
         field("seLinuxOptions", Object(&UNREAD), NotYet("containers run with barepod's own label")),
         field("windowsOptions", Object(&UNREAD), WINDOWS),
     ],
@@ -217,6 +214,8 @@ static APPARMOR: Table = Table {
     fields: &[required("type", APPARMOR_TYPE), field("localhostProfile", Text, LATER)],
 };
 
+static SYSCTL: Table = Table { name: "Sysctl", fields: &[required("name", Text), required("value", Text)] };
+
 pub(super) static POD_SECURITY: Table = Table {
     name: "PodSecurityContext",
     fields: &[
@@ -227,13 +226,13 @@ pub(super) static POD_SECURITY: Table = Table {
         ok("supplementalGroupsPolicy", OneOf(&[("Merge", Honoured), ("Strict", Honoured)])),
         ok("seccompProfile", Object(&SECCOMP)),
         ok("appArmorProfile", Object(&APPARMOR)),
-        field("fsGroup", ID, NotYet("emptyDir volumes are writable for everybody")),
+        ok("fsGroup", ID),
         field(
             "fsGroupChangePolicy",
             Text,
             ClusterOnly("it has no effect on the volumes that there are here"),
         ),
-        field("sysctls", List(&UNREAD), LATER),
+        ok("sysctls", List(&SYSCTL)),
         field("seLinuxOptions", Object(&UNREAD), NotYet("containers run with barepod's own label")),
         field(
             "seLinuxChangePolicy",

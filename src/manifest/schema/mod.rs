@@ -3,12 +3,14 @@
 //! No field is ever ignored in silence. Each is in one of three groups: honoured; cluster-only, which is accepted with a
 //! warning; refused, either for good or until it is supported.
 
+mod config;
 mod container;
 mod scheduling;
 mod volume;
 
 use Shape::*;
 use Support::*;
+pub use config::{CONFIG_MAP, SECRET};
 use container::{CONTAINER, POD_SECURITY, RESOURCES};
 use scheduling::{AFFINITY, TOLERATION, TOPOLOGY_SPREAD};
 use volume::VOLUME;
@@ -106,6 +108,11 @@ const LATER: Support = NotYet("");
 
 const ANY_INT: Shape = Int(i64::MIN, i64::MAX);
 const COUNT: Shape = Int(0, i32::MAX as i64);
+/// Permission bits of a file.
+const MODE: Shape = Int(0, 0o777);
+
+/// The documents that a manifest may have.
+pub static DOCUMENTS: [&Table; 3] = [&POD, &CONFIG_MAP, &SECRET];
 
 /// The document.
 pub static POD: Table = Table {
@@ -167,8 +174,8 @@ static SPEC: Table = Table {
         ok("resources", Object(&RESOURCES)),
         ok("os", Object(&OS)),
         ok("dnsPolicy", DNS_POLICY),
-        unless("hostNetwork", &["false"], Flag, LATER),
-        unless("hostIPC", &["false"], Flag, LATER),
+        ok("hostNetwork", Flag),
+        ok("hostIPC", Flag),
         unless(
             "hostPID",
             &["false"],
@@ -176,11 +183,11 @@ static SPEC: Table = Table {
             Never("a pod lives in a PID namespace, and the kernel lets no process join an ancestor's"),
         ),
         unless("hostUsers", &["true"], Flag, NotYet("pods run in the host's user namespace")),
-        unless("subdomain", &[""], Text, NotYet("use hostname")),
-        unless("setHostnameAsFQDN", &["false"], Flag, LATER),
-        unless("hostnameOverride", &[""], Text, NotYet("use hostname")),
-        field("hostAliases", List(&UNREAD), NotYet("/etc/hosts maps localhost and the pod's own name")),
-        field("dnsConfig", Object(&UNREAD), NotYet("the pod gets the host's /etc/resolv.conf")),
+        ok("subdomain", Text),
+        ok("setHostnameAsFQDN", Flag),
+        ok("hostnameOverride", Text),
+        ok("hostAliases", List(&HOST_ALIAS)),
+        ok("dnsConfig", Object(&DNS_CONFIG)),
         field(
             "ephemeralContainers",
             List(&UNREAD),
@@ -238,8 +245,19 @@ const DNS_POLICY: Shape = OneOf(&[
         "ClusterFirstWithHostNet",
         ClusterOnly("there is no cluster DNS; the pod gets the host's /etc/resolv.conf"),
     ),
-    ("None", NotYet("it needs dnsConfig")),
+    ("None", Honoured),
 ]);
+
+static HOST_ALIAS: Table =
+    Table { name: "HostAlias", fields: &[required("ip", Text), ok("hostnames", Texts)] };
+
+static DNS_CONFIG: Table = Table {
+    name: "PodDNSConfig",
+    fields: &[ok("nameservers", Texts), ok("searches", Texts), ok("options", List(&DNS_OPTION))],
+};
+
+static DNS_OPTION: Table =
+    Table { name: "PodDNSConfigOption", fields: &[ok("name", Text), ok("value", Text)] };
 
 /// Fields below a refused one are not looked at.
 static UNREAD: Table = Table { name: "", fields: &[] };

@@ -2,6 +2,7 @@
 
 use super::Shape::*;
 use super::Support::*;
+use super::config::{CONFIG_MAP_VOLUME, DOWNWARD_VOLUME, PROJECTED_VOLUME, SECRET_VOLUME};
 use super::{Shape, Support, Table, UNREAD, field, ok, required};
 
 const NO_DRIVER: Support = Never("there is no storage driver here; mount it on the host and use hostPath");
@@ -13,14 +14,10 @@ pub(super) static VOLUME: Table = Table {
         required("name", Text),
         ok("emptyDir", Object(&EMPTY_DIR)),
         ok("hostPath", Object(&HOST_PATH)),
-        field(
-            "configMap",
-            Object(&UNREAD),
-            NotYet("fill an emptyDir from an init container, or use hostPath"),
-        ),
-        field("secret", Object(&UNREAD), NotYet("fill an emptyDir from an init container, or use hostPath")),
-        field("downwardAPI", Object(&UNREAD), NotYet("fill an emptyDir from an init container")),
-        field("projected", Object(&UNREAD), NotYet("fill an emptyDir from an init container")),
+        ok("configMap", Object(&CONFIG_MAP_VOLUME)),
+        ok("secret", Object(&SECRET_VOLUME)),
+        ok("downwardAPI", Object(&DOWNWARD_VOLUME)),
+        ok("projected", Object(&PROJECTED_VOLUME)),
         field("image", Object(&UNREAD), NotYet("use hostPath to the rootfs of the bundle")),
         field(
             "persistentVolumeClaim",

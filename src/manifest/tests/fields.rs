@@ -28,7 +28,7 @@ fn walk(
 fn the_tables_have_no_field_twice_and_reasons_are_sentences_without_a_stop() {
     let mut seen = HashSet::new();
     let mut tables = Vec::new();
-    walk(&schema::POD, "", &mut seen, &mut |path, field| {
+    let mut visit = |path: &str, field: &Field| {
         tables.push(path.to_owned());
         let why = match field.support {
             Support::Honoured => return,
@@ -39,7 +39,10 @@ fn the_tables_have_no_field_twice_and_reasons_are_sentences_without_a_stop() {
             Support::NotYet(why) => why,
         };
         assert!(!why.ends_with('.'), "{path}: {why}");
-    });
+    };
+    for (number, table) in schema::DOCUMENTS.iter().enumerate() {
+        walk(table, &number.to_string(), &mut seen, &mut visit);
+    }
     assert!(tables.len() > 250, "{}", tables.len());
     let unique: HashSet<_> = tables.iter().collect();
     assert_eq!(unique.len(), tables.len());
@@ -84,7 +87,7 @@ fn every_refused_field_is_refused_and_every_cluster_field_warned_of_once() {
             tried += 1;
         }
     }
-    assert!(tried > 80, "{tried}");
+    assert!(tried > 70, "{tried}");
 }
 
 fn one_verdict(text: &str, field: &Field) {

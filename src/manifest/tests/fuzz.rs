@@ -12,13 +12,16 @@ fn any_json() -> impl Strategy<Value = Json> {
         any::<bool>().prop_map(Json::from),
         any::<i64>().prop_map(Json::from),
         "[ -~]{0,8}".prop_map(Json::from),
-        "(1|-1|0|80|1Ki|a|\\.\\.|/a|Always|v1|Pod|web|data|ALL|SIGTERM)".prop_map(Json::from),
+        "(1|-1|0|80|1Ki|a|limits.cpu|metadata.labels|metadata.labels\\['a'\\]|\\$\\(A\\)|YQ==|10.0.0.1|net.a|\\.\\.|/a|Always|v1|Pod|web|data|ALL|SIGTERM)".prop_map(Json::from),
     ];
     leaf.prop_recursive(4, 40, 5, |inner| {
         let name = prop_oneof![
             "(metadata|spec|name|containers|initContainers|image|volumes|volumeMounts|mountPath|hostPath|path|emptyDir|sizeLimit)",
             "(env|value|resources|limits|requests|cpu|memory|lifecycle|preStop|postStart|exec|command|httpGet|port|sleep|seconds)",
             "(livenessProbe|readinessProbe|startupProbe|securityContext|runAsUser|capabilities|add|ports|containerPort|kind|apiVersion)",
+            "(valueFrom|configMapKeyRef|secretKeyRef|fieldRef|fieldPath|resourceFieldRef|resource|divisor|envFrom|prefix|configMapRef|key|optional)",
+            "(configMap|secret|secretName|downwardAPI|projected|sources|items|mode|defaultMode|subPath|subPathExpr|readOnly|recursiveReadOnly)",
+            "(sysctls|fsGroup|hostAliases|ip|hostnames|dnsConfig|nameservers|searches|options|subdomain|setHostnameAsFQDN|hostnameOverride)",
             "[a-zA-Z<]{1,3}",
         ];
         prop_oneof![
@@ -65,6 +68,9 @@ proptest! {
     fn no_object_makes_the_loader_panic(value in any_json()) {
         load_and_show(&value.to_string());
         load_and_show(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": value}).to_string());
+        let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": value, "binaryData": value});
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "data": value, "stringData": value});
+        load_and_show(&format!("{config}\n---\n{}\n---\n{secret}", in_container("    envFrom: [{configMapRef: {name: a}}, {secretRef: {name: a}}]\n")));
         let spec = json!({"containers": [{"name": "web", "image": "x"}, value], "volumes": [{"name": "data"}, value], "initContainers": value});
         load_and_show(&json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}).to_string());
     }

@@ -5,8 +5,10 @@ use serde_json::json;
 use super::*;
 use crate::lifecycle::model::{Kind, RestartPolicy};
 
+mod config;
 mod fields;
 mod fuzz;
+mod hosts;
 mod rules;
 mod volumes;
 
@@ -305,11 +307,8 @@ fn documents_that_are_no_pod_are_refused_by_kind() {
     refused("# only words\n---\n", "1:1: the manifest is empty");
     let pod = manifest("", "");
     refused(&format!("{pod}---\n{pod}"), "10:1: a second Pod");
-    refused(
-        &format!("{pod}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\n"),
-        "11:7: kind: ConfigMap is not supported yet",
-    );
-    refused(&format!("kind: Secret\n---\n{pod}"), "1:7: kind: Secret is not supported yet");
+    ok(&format!("{pod}---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\n"));
+    refused(&format!("kind: Secret\nmetadata: {{name: a}}\n---\n{pod}"), "1:1: apiVersion is required");
     refused(
         "apiVersion: apps/v1\nkind: Deployment\n",
         "2:7: kind: Deployment is not supported: it makes pods on a cluster",

@@ -15,6 +15,8 @@ fn volumes_and_mounts_keep_to_the_rules() {
         volume: "data".into(),
         path: "/a/b".into(),
         read_only: true,
+        recursive_read_only: false,
+        sub_path: None,
         propagation: Propagation::HostToContainer,
     };
     assert_eq!(pod.containers[0].mounts[0], expected);
@@ -35,7 +37,28 @@ fn volumes_and_mounts_keep_to_the_rules() {
     refused(&mount("{name: data, mountPath: //.}"), "is the root filesystem");
     refused(&mount("{name: data, mountPath: \"/a\\nb\"}"), "control characters");
     refused(&mount("{name: data, mountPath: /a}, {name: host, mountPath: /a/}"), "\"/a\" is mounted twice");
-    refused(&mount("{name: data, mountPath: /a, subPath: x}"), "subPath is not supported yet");
+    refused(&mount("{name: data, mountPath: /a, subPath: /x}"), "is not a relative path");
+    refused(&mount("{name: data, mountPath: /a, subPath: x/../../y}"), "has .. in it");
+    refused(&mount("{name: data, mountPath: /a, subPathExpr: $(A)/..}"), "has .. in it");
+    refused(
+        &mount("{name: data, mountPath: /a, subPath: x, subPathExpr: z}"),
+        "may not be given together with subPath",
+    );
+    refused(&mount("{name: data, mountPath: /a, recursiveReadOnly: Enabled}"), "needs readOnly: true");
+    refused(
+        &mount(
+            "{name: data, mountPath: /a, readOnly: true, recursiveReadOnly: Enabled, mountPropagation: HostToContainer}",
+        ),
+        "needs mountPropagation: None",
+    );
+    ok(&mount("{name: data, mountPath: /a, recursiveReadOnly: Disabled}"));
+    let pod = ok(&mount(
+        "{name: data, mountPath: /a, subPathExpr: $(A)/b, readOnly: true, recursiveReadOnly: IfPossible}",
+    ))
+    .pod;
+    let found = &pod.containers[0].mounts[0];
+    assert_eq!(found.sub_path, Some(SubPath::Expression("$(A)/b".into())));
+    assert!(found.recursive_read_only);
     refused(
         &mount("{name: host, mountPath: /a, mountPropagation: Bidirectional}"),
         "Bidirectional is not supported on a hostPath",
@@ -70,8 +93,6 @@ fn volume_sources_keep_to_the_rules() {
     refused(&volume("hostPath: {path: x}"), "is not an absolute path");
     refused(&volume("hostPath: {path: /x/../y}"), "has .. in it");
     refused(&volume("hostPath: {path: /x, type: Dir}"), "is not one of");
-    refused(&volume("configMap: {name: x}"), "configMap is not supported yet");
-    refused(&volume("configMap: {}"), "configMap is not supported yet");
     refused(&volume("persistentVolumeClaim: {claimName: x}"), "there is no cluster to claim storage from");
     refused(&volume("nfs: {server: a, path: /}"), "mount it on the host and use hostPath");
 }
@@ -133,18 +154,34 @@ fn security_contexts_keep_to_the_rules() {
         "  securityContext: {runAsUser: 0, runAsNonRoot: true}\n",
         "    securityContext: {runAsUser: 5}\n",
     ));
-    refused(&container("{privileged: true}"), "privileged is not supported yet");
+    refused(
+        &container("{privileged: true, allowPrivilegeEscalation: false}"),
+        "allowPrivilegeEscalation: false, but privileged is true",
+    );
+    refused(
+        &manifest("  shareProcessNamespace: true\n", "    securityContext: {privileged: true}\n"),
+        "capability ALL together with shareProcessNamespace",
+    );
     ok(&container("{privileged: false, procMount: Default, seccompProfile: {type: Unconfined}}"));
     refused(&container("{seccompProfile: {type: RuntimeDefault}}"), "RuntimeDefault is not supported yet");
-    refused(&container("{procMount: Unmasked}"), "Unmasked is not supported yet");
     refused(&container("{capabilities: {add: [CAP_NET_ADMIN]}}"), "did you mean \"NET_ADMIN\"?");
     refused(&container("{capabilities: {drop: [all]}}"), "did you mean \"ALL\"?");
     refused(&container("{capabilities: {drop: [NONSENSE]}}"), "is not a capability");
-    refused(&in_spec("  securityContext: {fsGroup: 1}\n"), "fsGroup is not supported yet");
+    let sysctl =
+        |name: &str| in_spec(&format!("  securityContext: {{sysctls: [{{name: {name}, value: '1'}}]}}\n"));
+    for bad in ["kernel.hostname", "vm.swappiness", "kernel.core_pattern"] {
+        refused(&sysctl(bad), "belongs to the whole machine");
+    }
+    for bad in ["a", "net..x", "net.ipv4/../x", "Net.x", "''"] {
+        refused(&sysctl(bad), "is not the name of a kernel parameter");
+    }
     refused(
-        &in_spec("  securityContext: {sysctls: [{name: a, value: b}]}\n"),
-        "sysctls is not supported yet",
+        &in_spec("  securityContext: {sysctls: [{name: net.a, value: '1'}, {name: net/a, value: '2'}]}\n"),
+        "is there twice",
     );
+    let pod = ok(&sysctl("net/ipv4/ip_forward")).pod;
+    assert_eq!(pod.security.sysctls, [("net.ipv4.ip_forward".to_owned(), "1".to_owned())]);
+    assert_eq!(ok(&in_spec("  securityContext: {fsGroup: 7}\n")).pod.security.fs_group, Some(7));
     refused(&in_spec("  securityContext: {supplementalGroups: [1, -1]}\n"), "not in the range");
     let pod = ok(&in_spec(
         "  securityContext: {runAsUser: 7, supplementalGroups: [1, 2], supplementalGroupsPolicy: Strict}\n",
@@ -165,14 +202,15 @@ fn host_namespaces_are_refused_each_with_its_reason() {
         &in_spec("  hostPID: true\n"),
         "6:3: spec.hostPID is not supported: a pod lives in a PID namespace",
     );
-    refused(&in_spec("  hostNetwork: true\n"), "spec.hostNetwork is not supported yet");
-    refused(&in_spec("  hostIPC: true\n"), "spec.hostIPC is not supported yet");
+    let sysctl = |field: &str, name: &str| {
+        in_spec(&format!("  {field}: true\n  securityContext: {{sysctls: [{{name: {name}, value: '1'}}]}}\n"))
+    };
+    refused(&sysctl("hostNetwork", "net.a"), "net.a is the host's with hostNetwork: true");
+    refused(&sysctl("hostIPC", "kernel.sem"), "kernel.sem is the host's with hostIPC: true");
+    ok(&sysctl("hostNetwork", "kernel.sem"));
+    ok(&sysctl("hostIPC", "net.a"));
+    refused(&in_spec("  hostNetwork: true\n  hostnameOverride: x\n"), "together with hostNetwork");
     refused(&in_spec("  hostUsers: false\n"), "spec.hostUsers is not supported yet");
-    refused(&in_container("    envFrom: [{configMapRef: {name: a}}]\n"), "envFrom is not supported yet");
-    refused(
-        &in_container("    env: [{name: A, valueFrom: {fieldRef: {fieldPath: metadata.name}}}]\n"),
-        "valueFrom is not supported yet",
-    );
     refused(&in_container("    tty: true\n"), "tty is not supported yet");
     refused(&in_spec("  readinessGates: [{conditionType: a}]\n"), "the pod would never be Ready");
 }

@@ -1,4 +1,4 @@
-//! Volumes: `emptyDir` is a tmpfs inside the pod, `hostPath` a path of the host, looked up anew at each container start.
+//! Volumes: `emptyDir` is a tmpfs inside the pod, files are written on one ([`files`]), `hostPath` is a path of the host, looked up anew at each container start.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt};
@@ -6,28 +6,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::manifest::{HostPathType, Pod, Volume, VolumeSource};
+use crate::manifest::{HostPathType, Volume, VolumeSource};
 
-/// The volumes that the sandbox mounts as tmpfs, with their sizes in bytes: `sizeLimit`, at most the pod's memory limit.
-pub fn tmpfs_volumes(pod: &Pod) -> Vec<(String, Option<u64>)> {
-    let limit = pod.memory_limit();
-    let size = |size: Option<u64>| match (size, limit) {
-        (Some(size), Some(limit)) => Some(size.min(limit)),
-        (size, limit) => size.or(limit),
-    };
-    pod.volumes
-        .iter()
-        .filter_map(|volume| match &volume.source {
-            VolumeSource::EmptyDir { size_limit, .. } => Some((volume.name.clone(), size(*size_limit))),
-            VolumeSource::HostPath { .. } => None,
-        })
-        .collect()
-}
+pub mod files;
+pub mod part;
 
 /// Where a volume is in the pod init's mount namespace, made or checked as its type says.
 pub fn source(volume: &Volume, scratch: &Path) -> Result<PathBuf> {
     match &volume.source {
-        VolumeSource::EmptyDir { .. } => Ok(scratch.join("volumes").join(&volume.name)),
+        VolumeSource::EmptyDir { .. } | VolumeSource::Files(_) => {
+            Ok(scratch.join("volumes").join(&volume.name))
+        }
         VolumeSource::HostPath { path, kind } => {
             let path = PathBuf::from(path);
             host_path(&path, *kind)

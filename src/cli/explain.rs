@@ -1,0 +1,91 @@
+//! `barepod explain`
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use oci_spec::runtime::LinuxDeviceCgroup;
+
+use super::load;
+use super::paint::Paint;
+use crate::explain::text::{Part, render};
+use crate::explain::{Assumptions, explain};
+use crate::kernel::cgroup::devices::Policy;
+use crate::kernel::cgroup::{Hierarchy, Version, default_device_rules};
+use crate::pod::store::Store;
+
+/// Print every kernel step that a pod takes, with its system calls, why, manual page and shell line. Needs no root.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Where to look for bundles
+    #[arg(long, value_name = "DIR")]
+    bundles: Vec<PathBuf>,
+    /// How
+    #[arg(short, long, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Manifest; - is standard input
+    file: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    Text,
+    /// One object with all steps
+    Json,
+}
+
+/// Runs the verb; a manifest with errors is refused as `check` does it.
+pub fn main(store: &Store, options: &Options) -> Result<i32> {
+    let Some(loaded) = load::load(&options.file, &options.bundles)? else { return Ok(super::USAGE) };
+    let bundles: Vec<_> = loaded.bundles.iter().map(|bundle| (bundle.path.as_path(), &bundle.spec)).collect();
+    let explained = explain(&loaded.manifest, &bundles, &assumptions(store)?).context("explain")?;
+    let paint = Paint::for_stdout();
+    match options.output {
+        Output::Json => super::print(&serde_json::to_string_pretty(&explained)?)?,
+        Output::Text => super::print(&render(&explained, |part, line| match part {
+            Part::Who => paint.container(0, line),
+            Part::Call => line.to_owned(),
+            Part::Step => paint.container(2, line),
+            Part::Note => paint.dim(line),
+        }))?,
+    }
+    Ok(0)
+}
+
+/// What this machine has; where it has no cgroups at all, a machine with v2 is assumed.
+fn assumptions(store: &Store) -> Result<Assumptions> {
+    let (v2, hierarchies) = match Hierarchy::detect() {
+        Ok(hierarchy) => {
+            let mounts = hierarchy.mounts().map(|(point, controllers)| {
+                (point.to_owned(), controllers.iter().map(|name| (*name).to_owned()).collect())
+            });
+            (hierarchy.version() == Version::V2, mounts.collect())
+        }
+        Err(_) => {
+            let all = ["cpu", "memory", "pids"].map(str::to_owned).to_vec();
+            (true, vec![(PathBuf::from("/sys/fs/cgroup"), all)])
+        }
+    };
+    let own = std::fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+    let used = |controllers: &&str| {
+        let mut names = controllers.split(',');
+        let all: &Vec<(PathBuf, Vec<String>)> = &hierarchies;
+        names.any(|name| all.iter().any(|(_, used)| used.iter().any(|one| one == name)))
+    };
+    let view = own.lines().filter_map(|line| line.split(':').nth(1)).filter(used).map(str::to_owned);
+    let view = if v2 { Vec::new() } else { view.collect() };
+    Ok(Assumptions {
+        root: store.root.clone(),
+        logs: store.logs.clone(),
+        cgroup_parent: store.cgroup_parent.clone(),
+        v2,
+        hierarchies,
+        view,
+        device_writes,
+    })
+}
+
+fn device_writes(rules: &[LinuxDeviceCgroup]) -> Result<Vec<(&'static str, String)>> {
+    Ok(Policy::of(rules.iter().chain(&default_device_rules()))?.v1_writes())
+}

@@ -1,0 +1,180 @@
+//! The steps of the pod init as system calls, and as shell lines.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::call::{
+    Call, call, close_others, mkdir, open, open_proc, path, quoted, tmpfs, tmpfs_by_hand, when, write_file,
+    write_proc,
+};
+use super::container::{enter_tasks, open_tasks};
+use super::shell;
+use crate::manifest::{Pod, VolumeSource};
+use crate::plan::sandbox::SandboxStep;
+
+/// Where the sandbox is made.
+pub struct Place<'a> {
+    /// The pod's directory.
+    pub directory: &'a Path,
+    /// The scratch tmpfs.
+    pub scratch: &'a Path,
+    /// The cgroup directories of the pod init.
+    pub cgroups: &'a [PathBuf],
+    /// The pod.
+    pub pod: &'a Pod,
+}
+
+impl Place<'_> {
+    /// The kernel parameters of the manifest for one kind of namespace.
+    fn sysctls(&self, of_network: bool) -> Vec<Call> {
+        let all = self.pod.security.sysctls.iter().filter(|(name, _)| name.starts_with("net.") == of_network);
+        let writes = all.flat_map(|(name, value)| write_proc(&format!("sys/{}", name.replace('.', "/")), value));
+        std::iter::once(open_proc()).chain(writes).collect()
+    }
+
+    /// What a fresh tmpfs volume gets: its group, and files, laid out behind links as a kubelet does it.
+    fn fill(&self, name: &str, place: &Path) -> Vec<Call> {
+        let group = self.pod.security.fs_group.map(|group| group.to_string());
+        let own = |name: &'static str, what: &str| group.as_ref().map(|group| call(name, [what, "-1", group]));
+        let mut calls = Vec::from_iter(own("lchown", &path(place)));
+        calls.extend(group.iter().map(|_| call("chmod", [path(place), "02777".to_owned()])));
+        let source = self.pod.volumes.iter().find(|volume| volume.name == name).map(|volume| &volume.source);
+        let Some(VolumeSource::Files(files)) = source else { return calls };
+        let directory = |calls: &mut Vec<Call>| {
+            calls.push(call("mkdir", ["…", "0777"]));
+            calls.extend(own("lchown", "…"));
+            calls.push(call("chmod", ["…", "…"]));
+        };
+        directory(&mut calls);
+        let mut parents = BTreeSet::new();
+        for file in files {
+            for (at, _) in file.path.match_indices('/') {
+                if parents.insert(&file.path[..at]) {
+                    directory(&mut calls);
+                }
+            }
+            calls.push(
+                call("openat", ["AT_FDCWD", "…", "O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", "0600"]).gives("file"),
+            );
+            calls.push(call("write", ["file", "…", "…"]).when("it has something in it"));
+            calls.extend(own("fchown", "file"));
+            calls.push(call("fchmod", ["file", "…"]));
+        }
+        let mut links = BTreeSet::from(["..data"]);
+        links.extend(files.iter().map(|file| file.path.split('/').next().unwrap_or_default()));
+        for _ in links {
+            calls.push(call("symlink", ["…", "…"]));
+            calls.extend(own("lchown", "…"));
+        }
+        calls
+    }
+}
+
+/// Size of the tmpfs behind `/dev/shm`, in bytes.
+const SHARED_MEMORY: u64 = 64 << 20;
+
+/// The calls of a step, in order.
+pub fn calls(step: &SandboxStep, place: &Place) -> Vec<Call> {
+    let missing = "it is not there yet";
+    match step {
+        SandboxStep::Detach => vec![
+            call("setsid", [""; 0]),
+            call("chdir", ["\"/\""]),
+            call("umask", ["022"]),
+            call("prctl", ["PR_SET_NAME", "\"barepod-init\""]),
+            open(Path::new("/dev/null"), "O_RDWR|O_CLOEXEC", None).gives("null"),
+            call("dup2", ["null", "0"]),
+            call("dup2", ["null", "1"]),
+            call("dup2", ["null", "2"]),
+            close_others(),
+        ],
+        SandboxStep::JoinCgroup => [open_tasks(place.cgroups), enter_tasks(place.cgroups)].concat(),
+        SandboxStep::Propagation => vec![call("mount", ["NULL", "\"/\"", "NULL", "MS_REC|MS_SLAVE", "NULL"])],
+        SandboxStep::OomScoreAdj(value) => {
+            [vec![open_proc()], write_proc("self/oom_score_adj", &value.to_string())].concat()
+        }
+        SandboxStep::Hostname(name) => vec![call("sethostname", [quoted(name), name.len().to_string()])],
+        SandboxStep::Loopback => vec![
+            call("socket", ["AF_INET", "SOCK_DGRAM|SOCK_CLOEXEC", "IPPROTO_IP"]).gives("socket"),
+            call("ioctl", ["socket", "SIOCGIFFLAGS", "{ifr_name=\"lo\", …}"]),
+            call("ioctl", ["socket", "SIOCSIFFLAGS", "{ifr_name=\"lo\", ifr_flags=IFF_UP|IFF_LOOPBACK}"]),
+            call("socket", ["AF_INET", "SOCK_DGRAM|SOCK_CLOEXEC", "IPPROTO_IP"]).gives("probe"),
+            call(
+                "bind",
+                ["probe", "{sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr(\"127.0.0.1\")}", "16"],
+            ),
+        ],
+        SandboxStep::UnprivilegedPorts => {
+            let ports = write_proc("sys/net/ipv4/ip_unprivileged_port_start", "0");
+            [vec![open_proc()], ports, place.sysctls(true)].concat()
+        }
+        SandboxStep::Scratch { size } => tmpfs(place.scratch, 0o700, *size, "755", "private"),
+        SandboxStep::Volume { name, size } => {
+            let volumes = place.scratch.join("volumes");
+            let mount = tmpfs(&volumes.join(name), 0o755, *size, "777", "shared");
+            let made = std::iter::once(mkdir(&volumes, 0o755).when(missing)).chain(mount);
+            made.chain(place.fill(name, &volumes.join(name))).collect()
+        }
+        SandboxStep::SharedMemory => {
+            let mount = tmpfs(&place.scratch.join("shm"), 0o755, Some(SHARED_MEMORY), "1777", "private");
+            [mount, place.sysctls(false)].concat()
+        }
+        SandboxStep::EtcFiles => {
+            let etc = place.scratch.join("etc");
+            let mut calls = vec![mkdir(&etc, 0o755)];
+            calls.extend(["hosts", "hostname"].iter().flat_map(|name| write_file(&etc.join(name))));
+            let mut resolv = write_file(&etc.join("resolv.conf"));
+            let write = resolv.split_off(1);
+            calls.extend(resolv);
+            calls.extend(when("the host has a resolver configuration", write));
+            calls
+        }
+        SandboxStep::Reaper => vec![
+            call("pipe2", ["[answer, ready]", "O_CLOEXEC"]),
+            super::call::clone3(libc::CLONE_NEWPID as u64, false, None, "reaper"),
+        ],
+        SandboxStep::Control => vec![
+            open(place.directory, "O_RDONLY|O_CLOEXEC", None).gives("directory"),
+            call("socket", ["AF_UNIX", "SOCK_STREAM|SOCK_CLOEXEC", "0"]).gives("control"),
+            call(
+                "bind",
+                ["control", "{sa_family=AF_UNIX, sun_path=\"/proc/self/fd/directory/control\"}", "…"],
+            ),
+            call("listen", ["control", "…"]),
+            call("ioctl", ["control", "FIONBIO", "[1]"]),
+        ],
+    }
+}
+
+/// The same by hand; `None` where no shell can.
+pub fn by_hand(step: &SandboxStep, place: &Place) -> Option<String> {
+    Some(match step {
+        SandboxStep::Detach => "exec setsid … </dev/null >/dev/null 2>&1".to_owned(),
+        SandboxStep::JoinCgroup => {
+            let all: Vec<String> =
+                place.cgroups.iter().map(|dir| dir.join("tasks").display().to_string()).collect();
+            format!("for tasks in {}; do echo $$ >$tasks; done", all.join(" "))
+        }
+        SandboxStep::Propagation => "mount --make-rslave /".to_owned(),
+        SandboxStep::OomScoreAdj(value) => format!("echo {value} >/proc/self/oom_score_adj"),
+        SandboxStep::Hostname(name) => format!("hostname {}", shell::word(name)),
+        SandboxStep::Loopback => "ip link set lo up".to_owned(),
+        SandboxStep::UnprivilegedPorts => "sysctl -w net.ipv4.ip_unprivileged_port_start=0".to_owned(),
+        SandboxStep::Scratch { size } => tmpfs_by_hand(place.scratch, *size, "755", "private"),
+        SandboxStep::Volume { name, size } => {
+            tmpfs_by_hand(&place.scratch.join("volumes").join(name), *size, "777", "shared")
+        }
+        SandboxStep::SharedMemory => {
+            tmpfs_by_hand(&place.scratch.join("shm"), Some(SHARED_MEMORY), "1777", "private")
+        }
+        SandboxStep::EtcFiles => {
+            let etc = place.scratch.join("etc").display().to_string();
+            format!(
+                "mkdir -p {etc} && printf '127.0.0.1\\tlocalhost\\n127.0.0.1\\t%s\\n' $(hostname) >{etc}/hosts && \
+                 hostname >{etc}/hostname && cp /etc/resolv.conf {etc}/"
+            )
+        }
+        SandboxStep::Reaper => "unshare --pid --fork …".to_owned(),
+        SandboxStep::Control => return None,
+    })
+}

@@ -1,0 +1,95 @@
+//! What happened, one line each, in the order of time: the narrator's words, shorter where much happens.
+
+use super::words;
+use crate::history::{Line, Log};
+use crate::lifecycle::fact::{Cause, Entry, Fact};
+use crate::lifecycle::model::{Kind, Time};
+use crate::narrate::Narrator;
+
+/// A line of the list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// When it happened, or the first time that it did.
+    pub at: Time,
+    /// Container name; `None` = the pod.
+    pub container: Option<String>,
+    /// What happened.
+    pub what: String,
+    /// Something went wrong.
+    pub warning: bool,
+}
+
+/// The list of a log. Kernel steps are left out, but for those that failed.
+pub fn of(log: &Log) -> Vec<Moment> {
+    let mut narrator = Narrator::default();
+    narrator.tell(Line::Head(log.head.clone()));
+    let mut list = List::default();
+    for (index, entry) in log.entries.iter().enumerate() {
+        let told = narrator.tell(Line::Entry(entry.clone())).filter(|told| told.warning || !told.step);
+        let Some(told) = told else { continue };
+        let gate = if entry.fact == Fact::Starting { gate(log, index, entry) } else { None };
+        let what = match gate {
+            Some(gate) => format!("{}, now that {gate}", told.words),
+            None => told.words,
+        };
+        let container = entry.container.as_deref().map(words::clean);
+        // A probe that failed without a word.
+        let what = words::clean(&what).trim_end_matches(':').to_owned();
+        list.add(Moment { at: entry.at, container, what, warning: told.warning }, entry);
+    }
+    list.finish()
+}
+
+#[derive(Default)]
+struct List {
+    moments: Vec<Moment>,
+    /// Probe results that came in a row: where the first one stands in the list, how many, and when the last one was.
+    repeated: Vec<(usize, u32, Time)>,
+}
+
+impl List {
+    /// A probe that says again what it said last is counted with the line that is there.
+    fn add(&mut self, moment: Moment, entry: &Entry) {
+        let newest = self.moments.iter().rposition(|other| other.container == moment.container);
+        let same = newest.filter(|at| self.moments[*at].what == moment.what);
+        let Some(at) = same.filter(|_| matches!(entry.fact, Fact::Probe { .. })) else {
+            return self.moments.push(moment);
+        };
+        match self.repeated.iter_mut().find(|(place, ..)| *place == at) {
+            Some((_, count, last)) => (*count, *last) = (*count + 1, entry.at),
+            None => self.repeated.push((at, 2, entry.at)),
+        }
+    }
+
+    fn finish(mut self) -> Vec<Moment> {
+        for (place, count, last) in &self.repeated {
+            let more = format!(" ({count} times, the last at {:.3}s)", last.as_secs_f64());
+            self.moments[*place].what += &more;
+        }
+        self.moments
+    }
+}
+
+/// What a container that is being started has waited for: `sidecar proxy is up`. None after back-off, at a restart, and for
+/// what starts with the pod.
+fn gate(log: &Log, index: usize, entry: &Entry) -> Option<String> {
+    let containers = &log.head.containers;
+    let place = containers.iter().position(|of| Some(&of.name) == entry.container.as_ref())?;
+    let before = containers.get(place.checked_sub(1)?)?;
+    let earlier = &log.entries[..index];
+    // It has never run, or all containers have been stopped to be restarted since it was started.
+    let anew = |other: &&Entry| matches!(other.fact, Fact::Stopping { cause: Cause::RestartAll, .. });
+    let started = |other: &Entry| other.container == entry.container && other.fact == Fact::Starting;
+    let last = earlier.iter().rposition(started);
+    if last.is_some_and(|last| !earlier[last..].iter().any(|other| anew(&other))) {
+        return None;
+    }
+    let newest = earlier.iter().rev().find(|other| other.container.as_ref() == Some(&before.name));
+    let is = match (before.kind, newest.map(|entry| &entry.fact)) {
+        (Kind::Init, _) => "is done",
+        (Kind::App, Some(Fact::StartFailed { .. })) => "was tried",
+        (Kind::App, Some(Fact::Ended { .. })) => "has ended",
+        (Kind::Sidecar | Kind::App, _) => "is up",
+    };
+    Some(format!("{} {is}", words::container(before.kind, &before.name)))
+}
