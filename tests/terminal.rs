@@ -87,15 +87,15 @@ fn a_change_of_size_is_passed_on() {
     let lab = Lab::new();
     let pod = lab.start_ready(SLEEPER);
     let mut person = Person::at(&lab, &["exec", "-it", &pod, "--", "sh"]);
-    person.types("trap 'stty size' WINCH; echo ready-$((40+2)); while sleep 0.1; do :; done\n");
+    person.types("echo ready-$((40+2)); until stty size | grep -x '11 77'; do sleep 0.1; done\n");
     person.sees("ready-42");
     let size = nix::libc::winsize { ws_row: 11, ws_col: 77, ws_xpixel: 0, ws_ypixel: 0 };
     barepod::kernel::sys::set_window_size(person.terminal.as_fd(), &size).unwrap();
     // The kernel tells the foreground group of a controlling terminal; this one controls nobody, so the test does.
     signal(person.child.id() as i32, nix::sys::signal::Signal::SIGWINCH);
-    person.sees("11 77");
-    person.types("\u{3}exit\n");
-    assert!(person.leaves().is_some());
+    person.sees("\r\n11 77\r\n");
+    person.types("exit\n");
+    assert_eq!(person.leaves(), Some(0));
 }
 
 #[test]

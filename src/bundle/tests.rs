@@ -497,3 +497,51 @@ fn the_merged_spec_can_be_planned() {
         crate::plan::plan(&spec, Path::new("/b"), rootfs.clone(), v2).unwrap();
     }
 }
+
+#[test]
+fn a_part_of_a_volume_is_mounted_from_its_own_place_and_read_only_all_the_way_down_if_asked() {
+    let container = container(
+        "    volumeMounts:\n    - {name: data, mountPath: /a, subPath: x}\n    - {name: other, mountPath: /b, readOnly: true, recursiveReadOnly: Enabled}\n",
+    );
+    let context = MergeContext { sub_paths: [(0, PathBuf::from("/s/parts/web/0"))].into(), ..context() };
+    let spec = merge(&bundle(json!({})), &container, &context).unwrap();
+    assert_eq!(mount_at(&spec, "/a").source().as_deref(), Some(Path::new("/s/parts/web/0")));
+    assert_eq!(options(mount_at(&spec, "/b")), ["rbind", "rprivate", "ro", "rro"]);
+}
+
+#[test]
+fn a_privileged_container_has_what_barepod_has() {
+    let mut host = oci_spec::runtime::LinuxDevice::default();
+    host.set_path("/dev/fuse".into());
+    let context = MergeContext {
+        held: Some(vec!["KILL".into(), "SYS_ADMIN".into()]),
+        host_devices: vec![host],
+        ..context()
+    };
+    let config = json!({"mounts": [{"destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["nosuid", "ro"]}]});
+    let merged = |lines: &str| merge(&bundle(config.clone()), &container(lines), &context).unwrap();
+    let spec = merged("    securityContext: {privileged: true, capabilities: {drop: [ALL]}}\n");
+    let sets = process(&spec).capabilities().clone().unwrap();
+    assert_eq!(sets.effective(), &Some([Capability::Kill, Capability::SysAdmin].into()));
+    assert_eq!(process(&spec).no_new_privileges(), Some(false));
+    assert_eq!(options(mount_at(&spec, "/sys")), ["nosuid"]);
+    let linux = spec.linux().as_ref().unwrap();
+    assert_eq!((linux.masked_paths(), linux.readonly_paths()), (&None, &None));
+    assert_eq!(linux.devices().as_ref().unwrap()[0].path(), Path::new("/dev/fuse"));
+    assert!(linux.resources().as_ref().unwrap().devices().as_ref().unwrap()[0].allow());
+
+    let spec = merged("    securityContext: {procMount: Unmasked}\n");
+    let linux = spec.linux().as_ref().unwrap();
+    assert_eq!((linux.masked_paths(), linux.devices()), (&None, &None));
+    assert_eq!(options(mount_at(&spec, "/sys")), ["nosuid", "ro"]);
+}
+
+#[test]
+fn every_process_is_in_the_group_that_owns_the_volumes() {
+    let context = MergeContext {
+        pod_security: crate::manifest::PodSecurity { fs_group: Some(5), ..Default::default() },
+        ..context()
+    };
+    let spec = merge(&bundle(json!({})), &container(""), &context).unwrap();
+    assert_eq!(process(&spec).user().additional_gids(), &Some(vec![10, 5]));
+}

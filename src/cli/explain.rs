@@ -1,6 +1,7 @@
 //! `barepod explain`
 
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -8,10 +9,14 @@ use oci_spec::runtime::LinuxDeviceCgroup;
 
 use super::load;
 use super::paint::Paint;
+use crate::bundle::accounts::Accounts;
 use crate::explain::text::{Part, render};
 use crate::explain::{Assumptions, explain};
 use crate::kernel::cgroup::devices::Policy;
 use crate::kernel::cgroup::{Hierarchy, Version, default_device_rules};
+use crate::kernel::machine;
+use crate::kernel::root::Root;
+use crate::pod::start::Bundle;
 use crate::pod::store::Store;
 
 /// Print every kernel step that a pod takes, with its system calls, why, manual page and shell line. Needs no root.
@@ -39,7 +44,7 @@ enum Output {
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let Some(loaded) = load::load(&options.file, &options.bundles)? else { return Ok(super::USAGE) };
     let bundles: Vec<_> = loaded.bundles.iter().map(|bundle| (bundle.path.as_path(), &bundle.spec)).collect();
-    let explained = explain(&loaded.manifest, &bundles, &assumptions(store)?).context("explain")?;
+    let explained = explain(&loaded.manifest, &bundles, &assumptions(store, &loaded)?).context("explain")?;
     let paint = Paint::for_stdout();
     match options.output {
         Output::Json => super::print(&serde_json::to_string_pretty(&explained)?)?,
@@ -54,7 +59,7 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
 }
 
 /// What this machine has; where it has no cgroups at all, a machine with v2 is assumed.
-fn assumptions(store: &Store) -> Result<Assumptions> {
+fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
     let (v2, hierarchies) = match Hierarchy::detect() {
         Ok(hierarchy) => {
             let mounts = hierarchy.mounts().map(|(point, controllers)| {
@@ -82,8 +87,26 @@ fn assumptions(store: &Store) -> Result<Assumptions> {
         v2,
         hierarchies,
         view,
+        accounts: loaded.bundles.iter().map(accounts).collect(),
+        host_devices: match loaded.manifest.pod.containers.iter().any(|one| one.security.privileged) {
+            true => machine::devices()?,
+            false => Vec::new(),
+        },
         device_writes,
     })
+}
+
+/// The image's own accounts; what cannot be read has none.
+fn accounts(bundle: &Bundle) -> Accounts {
+    let rootfs = bundle.path.join(bundle.spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
+    let read = |path: &str| {
+        let mut text = String::new();
+        if let Ok(Some(file)) = Root::open(&rootfs).and_then(|root| root.read(Path::new(path))) {
+            file.take(1 << 20).read_to_string(&mut text).ok(); // not UTF-8: nobody is found in it
+        }
+        text
+    };
+    Accounts { passwd: read("/etc/passwd"), group: read("/etc/group") }
 }
 
 fn device_writes(rules: &[LinuxDeviceCgroup]) -> Result<Vec<(&'static str, String)>> {

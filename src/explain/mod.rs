@@ -8,8 +8,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use oci_spec::runtime::{LinuxDeviceCgroup, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, Spec};
 use serde::Serialize;
+
+use crate::bundle::accounts::Accounts;
 
 pub mod call;
 pub mod cgroup;
@@ -40,6 +42,10 @@ pub struct Assumptions {
     pub hierarchies: Vec<(PathBuf, Vec<String>)>,
     /// v1: the hierarchies that a container sees, as `/proc/self/cgroup` lists them.
     pub view: Vec<String>,
+    /// Who is who in the images, for each container; asked only where the manifest chooses the user.
+    pub accounts: Vec<Accounts>,
+    /// The host's device nodes, for privileged containers.
+    pub host_devices: Vec<LinuxDevice>,
     /// v1: the writes that set a device policy, file and line.
     pub device_writes: DeviceWrites,
 }

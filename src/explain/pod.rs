@@ -1,13 +1,14 @@
 //! The story of a pod in order: what the command line does, the sandbox, each container, the end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::call::{Call, call, clone3, mkdir, open, replace_file, tmpfs, tmpfs_by_hand};
 use super::container::{self, State};
 use super::{Assumptions, Bundle, Explanation, Line, cgroup, life, reason, sandbox};
+use crate::bundle::accounts::Accounts;
 use crate::bundle::{MergeContext, merge};
 use crate::manifest::{Container, Downward, HostPathType, Manifest, Pod, VolumeMount, VolumeSource};
 use crate::plan::sandbox::{SandboxSpec, steps};
@@ -192,7 +193,12 @@ impl<'a> Story<'a> {
 
     fn sandbox(&self) -> Vec<Line> {
         let cgroups = cgroup::directories(self.host, &format!("{}/init", self.cgroup));
-        let place = sandbox::Place { directory: &self.directory, scratch: &self.scratch, cgroups: &cgroups, pod: self.pod };
+        let place = sandbox::Place {
+            directory: &self.directory,
+            scratch: &self.scratch,
+            cgroups: &cgroups,
+            pod: self.pod,
+        };
         let mut lines = Vec::new();
         for step in steps(&SandboxSpec::of(self.pod, self.host.v2)) {
             let (why, man) = reason::of_sandbox(step.name());
@@ -254,7 +260,9 @@ impl<'a> Story<'a> {
             cgroup: cgroup.clone(),
             pid_namespace: self.pod.share_process_namespace.then(|| PathBuf::from("/proc/PID/ns/pid")),
             pod_security: self.pod.security.clone(),
-            ..MergeContext::default()
+            accounts: self.accounts(position),
+            held: None,
+            host_devices: self.host.host_devices.clone(),
         };
         let spec =
             merge(base, container, &context).with_context(|| format!("container {}", container.name))?;
@@ -271,6 +279,7 @@ impl<'a> Story<'a> {
     fn container(&self, instance: &Instance) -> Result<Vec<Line>> {
         let name = &instance.container.name;
         let mut lines = vec![life::gate(self.pod, instance.position), self.layer_line(instance.container)];
+        lines.extend(self.account_line(instance));
         let spec = replace_file(&self.directory, &format!("{name}.0.json"));
         lines.push(line(INIT, "spec", format!("write the final spec of {name}"), spec, None));
         let resources = instance.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
@@ -297,9 +306,9 @@ impl<'a> Story<'a> {
         let message = layer.join("termination-log");
         calls.push(open(&message, "O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", Some(0o666)));
         calls.push(call("chmod", [&super::call::path(&message), "0666"]));
-        for mount in &container.mounts {
-            let volume = self.pod.volumes.iter().find(|volume| volume.name == mount.volume);
-            if let Some(VolumeSource::HostPath { path, kind }) = volume.map(|volume| &volume.source) {
+        let used = |name: &str| container.mounts.iter().any(|mount| mount.volume == name);
+        for volume in self.pod.volumes.iter().filter(|volume| used(&volume.name)) {
+            if let VolumeSource::HostPath { path, kind } = &volume.source {
                 let path = PathBuf::from(path);
                 calls.extend(match kind {
                     HostPathType::DirectoryOrCreate => Some(container::make_host_path(&path)),
@@ -317,6 +326,31 @@ impl<'a> Story<'a> {
         by_hand += &format!(" && mkdir {directory}/upper {directory}/work {directory}/merged");
         let does = format!("mount a tmpfs for what {} writes", container.name);
         line(INIT, "layer", does, calls, Some(by_hand))
+    }
+
+    /// The manifest chooses the user: who that is in the image decides on its groups.
+    fn chooses_user(&self, position: usize) -> bool {
+        let own = &self.pod.containers[position].security;
+        own.run_as_user.or(self.pod.security.run_as_user).is_some()
+    }
+
+    fn accounts(&self, position: usize) -> Accounts {
+        let known = self.host.accounts.get(position).filter(|_| self.chooses_user(position));
+        known.cloned().unwrap_or_default()
+    }
+
+    fn account_line(&self, instance: &Instance) -> Option<Line> {
+        const HOW: &str = "{flags=O_NONBLOCK|O_CLOEXEC, resolve=RESOLVE_IN_ROOT|RESOLVE_NO_MAGICLINKS}";
+        let (bundle, spec) = self.bundles[instance.position];
+        let rootfs = bundle.join(spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
+        let calls = vec![
+            open(&rootfs, "O_PATH|O_DIRECTORY|O_CLOEXEC", None).gives("image"),
+            call("openat2", ["image", "\"/etc/passwd\"", HOW]),
+            call("openat2", ["image", "\"/etc/group\"", HOW]),
+        ];
+        let does = format!("look up the user of {} in its image", instance.container.name);
+        let shell = format!("cat {0}/etc/passwd {0}/etc/group", rootfs.display());
+        self.chooses_user(instance.position).then(|| line(INIT, "accounts", does, calls, Some(shell)))
     }
 
     /// `subPath`: each part of a volume is bound at a place of the pod's own, where no container can exchange it.
@@ -346,8 +380,11 @@ impl<'a> Story<'a> {
                 mkdir(&place, 0o755).when("the part is a directory"),
                 open(&place, "O_RDWR|O_CREAT|O_EXCL|O_CLOEXEC", Some(0o666)).when("the part is a file"),
                 open(&place, "O_PATH|O_NOFOLLOW|O_CLOEXEC", None).gives("place"),
-                call("open_tree", ["part", "\"\"", "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE"])
-                    .gives("tree"),
+                call(
+                    "open_tree",
+                    ["part", "\"\"", "OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH|AT_RECURSIVE"],
+                )
+                .gives("tree"),
                 super::call::attach("tree", "place"),
             ]);
         }
@@ -376,7 +413,7 @@ impl<'a> Story<'a> {
             call("fchmod", ["log", "0640"]),
             call("pipe2", ["[out, stdout]", "O_CLOEXEC"]),
             call("pipe2", ["[err, stderr]", "O_CLOEXEC"]),
-            open(std::path::Path::new("/dev/null"), "O_RDWR|O_CLOEXEC", None).gives("null"),
+            open(Path::new("/dev/null"), "O_RDWR|O_CLOEXEC", None).gives("null"),
             call("pipe2", ["[report, say]", "O_CLOEXEC"]),
         ];
         let does = format!("make the log of {name}, pipes for its output and one for the child's report");

@@ -49,6 +49,11 @@ pub fn of_pod(step: &str) -> Reason {
              that nothing of it is left when the pod is gone",
             &["tmpfs(5)", "fsopen(2)", "move_mount(2)"],
         ),
+        "accounts" => (
+            "runAsUser is a number; the groups of that user stand in the image's own files, which are looked up inside of \
+             the image and nowhere else",
+            &["passwd(5)", "group(5)", "openat2(2)"],
+        ),
         "spec" => (
             "the final OCI runtime spec is kept for whoever wants to look, and for exec",
             &["open(2)", "rename(2)"],

@@ -28,14 +28,16 @@ impl Place<'_> {
     /// The kernel parameters of the manifest for one kind of namespace.
     fn sysctls(&self, of_network: bool) -> Vec<Call> {
         let all = self.pod.security.sysctls.iter().filter(|(name, _)| name.starts_with("net.") == of_network);
-        let writes = all.flat_map(|(name, value)| write_proc(&format!("sys/{}", name.replace('.', "/")), value));
+        let writes =
+            all.flat_map(|(name, value)| write_proc(&format!("sys/{}", name.replace('.', "/")), value));
         std::iter::once(open_proc()).chain(writes).collect()
     }
 
     /// What a fresh tmpfs volume gets: its group, and files, laid out behind links as a kubelet does it.
     fn fill(&self, name: &str, place: &Path) -> Vec<Call> {
         let group = self.pod.security.fs_group.map(|group| group.to_string());
-        let own = |name: &'static str, what: &str| group.as_ref().map(|group| call(name, [what, "-1", group]));
+        let own =
+            |name: &'static str, what: &str| group.as_ref().map(|group| call(name, [what, "-1", group]));
         let mut calls = Vec::from_iter(own("lchown", &path(place)));
         calls.extend(group.iter().map(|_| call("chmod", [path(place), "02777".to_owned()])));
         let source = self.pod.volumes.iter().find(|volume| volume.name == name).map(|volume| &volume.source);
