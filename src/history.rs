@@ -73,7 +73,9 @@ impl Log {
 impl Head {
     /// Wall-clock time of a moment of the pod's clock.
     pub fn wall(&self, at: Duration) -> SystemTime {
-        UNIX_EPOCH + Duration::from_micros(self.started_micros) + at
+        // RFC 3339 has four digits for the year.
+        const LAST: Duration = Duration::from_secs(253_402_300_799);
+        UNIX_EPOCH + Duration::from_micros(self.started_micros).saturating_add(at).min(LAST)
     }
 
     /// The Kubernetes events of an entry, as `events -o json` prints them.

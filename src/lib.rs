@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | knows |
 //! |---|---|---|
-//! | pure | [`manifest`], [`bundle`], [`plan`], [`lifecycle`], [`object`], [`columns`], [`duration`], [`yaml`], [`history`], [`narrate`], [`lint`], [`explain`], [`timeline`], [`why`], [`share`] | data: no clock, no files, no system calls |
+//! | pure | [`manifest`], [`bundle`], [`plan`], [`lifecycle`], [`object`], [`columns`], [`duration`], [`yaml`], [`history`], [`narrate`], [`lint`], [`explain`], [`timeline`], [`why`], [`words`], [`share`] | data: no clock, no files, no system calls |
 //! | kernel | [`kernel`], one file per kernel object | paths, ids and descriptors; nothing of pods |
 //! | container | [`container`] | an OCI container from a runtime spec; nothing of pods |
 //! | pod | [`pod`] | everything below |
@@ -39,4 +39,5 @@ pub mod pod;
 pub mod share;
 pub mod timeline;
 pub mod why;
+pub mod words;
 pub mod yaml;

@@ -8,6 +8,10 @@ use crate::explain::hint::hint;
 use crate::history::Line;
 use crate::lifecycle::fact::{Cause, Entry, Fact, Head, ProbeResult};
 use crate::lifecycle::model::{HookKind, Kind, Time};
+use crate::words::{clean, cut, hook_name, signal_name};
+
+/// Longest line, in characters.
+const LONGEST: usize = 400;
 
 /// What a reader of a log has to remember from earlier lines.
 #[derive(Debug, Default)]
@@ -41,13 +45,16 @@ impl Narrator {
                 None
             }
             Line::Entry(entry) => {
-                let words = self.words(&entry)?;
+                // What programs print is in it: one line, that cannot move the cursor.
+                let words = cut(&clean(&self.words(&entry)?), LONGEST);
                 let step = matches!(entry.fact, Fact::Step { .. });
                 let warning = entry.fact.words("").iter().any(|words| words.warning)
                     || matches!(entry.fact, Fact::Step { failure: Some(_), .. });
                 let who = entry.container.as_deref().unwrap_or("pod");
                 let bar = if step { "│ " } else { "" };
-                let text = format!("{:>9.3}s  {who:<14}  {bar}{words}", entry.at.as_secs_f64());
+                let hint =
+                    self.hint(&entry.fact).map(|hint| format!("\n{:>30}│ {hint}", "")).unwrap_or_default();
+                let text = format!("{:>9.3}s  {who:<14}  {bar}{words}{hint}", entry.at.as_secs_f64());
                 Some(Told { warning, step, text, words })
             }
         }
@@ -114,6 +121,10 @@ impl Narrator {
                     Cause::RestartAll => "is killed because all containers restart".to_owned(),
                 }
             }
+            Fact::Budget { until } => {
+                self.budgets.insert(name, *until);
+                format!("has {} of grace now", seconds(until.saturating_sub(entry.at)))
+            }
             Fact::Signal { number, asked: true } => {
                 format!("gets {}, as barepod kill asked", signal_name(*number))
             }
@@ -131,17 +142,23 @@ impl Narrator {
             }
             Fact::DeadlineExceeded => "has run longer than activeDeadlineSeconds".to_owned(),
             Fact::PodEnded { phase } => format!("has ended: {phase:?}"),
-            Fact::Step { step, does, took, failure, errno } => match failure {
-                Some(why) => {
-                    let hint =
-                        hint(step, *errno).map(|hint| format!("\n{:>30}│ {hint}", "")).unwrap_or_default();
-                    format!("{does}: FAILED: {why}{hint}")
-                }
+            Fact::Step { does, took, failure, .. } => match failure {
+                Some(why) => format!("{does}: FAILED: {why}"),
                 None => format!("{does} ({} µs)", took.as_micros()),
             },
             Fact::Trouble { message, .. } => message.clone(),
-            Fact::Dropped { count } => format!("{count} entries of the event log were lost: no space"),
+            Fact::Dropped { count } => format!(
+                "{count} entries of the event log were lost: no space, or too many failed probes and steps"
+            ),
         })
+    }
+
+    /// What usually makes a step fail like this.
+    fn hint(&self, fact: &Fact) -> Option<&'static str> {
+        match fact {
+            Fact::Step { step, failure: Some(_), errno, .. } => hint(step, *errno),
+            _ => None,
+        }
     }
 
     /// `init container`, `app container, restart 2`.
@@ -173,25 +190,6 @@ impl Narrator {
         };
         Some(format!("is up: {what}"))
     }
-}
-
-/// `postStart`, `preStop`, as manifests have it.
-pub fn hook_name(hook: HookKind) -> &'static str {
-    match hook {
-        HookKind::PostStart => "postStart",
-        HookKind::PreStop => "preStop",
-    }
-}
-
-/// `SIGTERM`, or `signal 64` for those without a name. See signal(7); the numbers are those of x86 and arm.
-pub fn signal_name(number: i32) -> String {
-    const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
-        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
-    ];
-    let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number.wrapping_sub(1)));
-    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }
 
 fn seconds(time: Duration) -> String {

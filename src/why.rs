@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::history::Log;
 use crate::lifecycle::fact::{Cause, Fact, HeadContainer, ProbeResult};
 use crate::lifecycle::model::{HookKind, Kind, Phase, ProbeKind, Time};
-use crate::narrate::{hook_name, signal_name};
-use crate::timeline::words::{self, duration};
+use crate::words::{self, duration};
+use crate::words::{hook_name, signal_name};
 
 /// What somebody waits for, or how it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

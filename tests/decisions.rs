@@ -787,7 +787,7 @@ spec:
     command: [sh, -c, "echo out; echo err >&2; head -c 40000 /dev/zero | tr '\\0' x; echo; printf end; exit 1"]
 "#,
     );
-    lab.ok(&["run", "-d", "--crash-loop-max", "500ms", &manifest]);
+    lab.ok(&["run", "-d", "--crash-loop-max", "5s", &manifest]);
     lab.until("a second instance", seconds(10), || lab.restarts("logs", "talker") >= 1);
     let uid = lab.inspect("logs")["metadata"]["uid"].as_str().unwrap().to_owned();
     let directory = lab.logs().join(format!("school_logs_{uid}/talker"));

@@ -1,6 +1,8 @@
 //! The experiments of scripts/experiments, and the commands of docs/patterns.md, print what is promised there, and leave
 //! nothing behind. These tests need the repository and its bundles.
 
+#[path = "support/page.rs"]
+mod page;
 mod support;
 
 use std::fs;
@@ -8,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use nix::sys::signal::Signal;
+use page::*;
 use support::*;
 
 fn experiments() -> PathBuf {
@@ -17,85 +20,6 @@ fn experiments() -> PathBuf {
 /// An experiment with the directories of this lab.
 fn experiment(lab: &Lab, name: &str) -> Command {
     program(lab, experiments().join(name).to_str().unwrap())
-}
-
-/// A program that finds the directories of this lab in BAREPOD, and runs in the repository.
-fn program(lab: &Lab, path: &str) -> Command {
-    let barepod = format!(
-        "{BAREPOD} --root {} --log-dir {} --cgroup-parent {}",
-        lab.root().display(),
-        lab.logs().display(),
-        lab.cgroup_parent()
-    );
-    let scratch = lab.dir.join("scratch");
-    fs::create_dir_all(&scratch).unwrap();
-    let mut command = Command::new(path);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    command.env("BAREPOD", barepod).env("TMPDIR", &scratch).env("NO_COLOR", "1");
-    command.env_remove("BAREPOD_BUNDLES").env_remove("BAREPOD_ROOT").stdin(Stdio::null());
-    command
-}
-
-/// Neither pods nor logs, files, processes and cgroups.
-fn nothing_is_left(lab: &Lab, name: &str) {
-    let entries = |path: PathBuf| -> Vec<_> {
-        fs::read_dir(path).map(|list| list.flatten().map(|entry| entry.path()).collect()).unwrap_or_default()
-    };
-    assert_eq!(lab.ok(&["ps"]).lines().count(), 1, "{name}: pods: {}", lab.ok(&["ps"]));
-    assert_eq!(entries(lab.logs()), Vec::<PathBuf>::new(), "{name}: logs");
-    assert_eq!(entries(lab.dir.join("scratch")), Vec::<PathBuf>::new(), "{name}: files");
-    // With slashes: the name of one lab may be the beginning of another's.
-    let cgroup = format!("/{}/", lab.cgroup_parent());
-    let inside = |pid: &i32| {
-        fs::read_to_string(format!("/proc/{pid}/cgroup")).is_ok_and(|text| text.contains(&cgroup))
-    };
-    let processes: Vec<i32> = all_processes().into_iter().filter(inside).collect();
-    assert_eq!(processes, Vec::<i32>::new(), "{name}: processes");
-    for cgroup in cgroup_directories(&format!("{}/barepod", lab.cgroup_parent())) {
-        let pods: Vec<_> = entries(cgroup).into_iter().filter(|path| path.is_dir()).collect();
-        assert_eq!(pods, Vec::<PathBuf>::new(), "{name}: cgroups");
-    }
-}
-
-/// Whether a line is as expected: `…` is whatever comes, and blanks count as one, since they only make columns.
-fn line_fits(expected: &str, line: &str) -> bool {
-    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let (expected, mut rest) = (words(expected), words(line));
-    let mut parts = expected.split('…');
-    let first = parts.next().unwrap();
-    if !rest.starts_with(first) {
-        return false;
-    }
-    rest.drain(..first.len());
-    let parts: Vec<&str> = parts.collect();
-    let Some((last, middle)) = parts.split_last() else { return rest.is_empty() };
-    for part in middle {
-        let Some(at) = rest.find(part) else { return false };
-        rest.drain(..at + part.len());
-    }
-    rest.ends_with(last)
-}
-
-/// The first expected line that does not come. A line that is `…` alone stands for any lines, or none.
-fn first_missing<'a>(expected: &'a str, printed: &str) -> Option<&'a str> {
-    let mut lines = printed.lines().peekable();
-    let mut anything = false;
-    for line in expected.lines() {
-        if line == "…" {
-            anything = true;
-            continue;
-        }
-        let found = if anything {
-            lines.any(|l| line_fits(line, l))
-        } else {
-            lines.next_if(|l| line_fits(line, l)).is_some()
-        };
-        if !found {
-            return Some(line);
-        }
-        anything = false;
-    }
-    (!anything && lines.next().is_some()).then_some("(the end)")
 }
 
 fn run(name: &str) {
@@ -144,20 +68,7 @@ fn memory_hog_does_what_it_promises() {
 fn section_of_the_page(heading: &str) {
     let page = include_str!("../docs/patterns.md");
     let section = page.split("\n## ").find(|section| section.starts_with(&format!("{heading}\n"))).unwrap();
-    let block = section.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
-    let lab = Lab::new();
-    let commands: Vec<&str> = block.strip_prefix("$ ").unwrap().split("\n$ ").collect();
-    assert!(commands.len() > 5, "{commands:?}");
-    for command in commands {
-        let (line, expected) = command.split_once('\n').unwrap_or((command, ""));
-        let script = format!("barepod() {{ $BAREPOD \"$@\"; }}\n{{ {line}\n}} 2>&1");
-        let output = program(&lab, "sh").args(["-c", &script]).output().unwrap();
-        let printed = String::from_utf8(output.stdout).unwrap();
-        if let Some(missing) = first_missing(expected, &printed) {
-            panic!("docs/patterns.md: {line}: not as shown at\n{missing}\nprinted was\n{printed}");
-        }
-    }
-    nothing_is_left(&lab, heading);
+    run_page(&Lab::new(), &format!("docs/patterns.md, {heading}"), section);
 }
 
 #[test]

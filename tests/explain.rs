@@ -68,10 +68,12 @@ fn exemption(call: &Seen, who: Who, files: &Files) -> Option<&'static str> {
         }
         "write" if is_log(of) && who == Who::Init => Some(LOGGING),
         // Messages to the command line, from a child to the pod init, words of a helper.
-        "write" if (of.starts_with("pipe:") || of.is_empty()) && who != Who::Helper => Some(LOGGING),
+        "write" if of.starts_with("pipe:") && who != Who::Helper => Some(LOGGING),
         "write" if arg(0) == "1" || arg(0) == "2" => Some(LOGGING),
         "rename" | "fsync" if who == Who::Init && is_log(arg(1).trim_matches('"')) => Some(LOGGING),
-        "write" | "ioctl" | "shutdown" | "recvfrom" | "sendto" if of.starts_with("socket:") && who == Who::Init && files.listens => {
+        "write" | "ioctl" | "shutdown" | "recvfrom" | "sendto"
+            if of.starts_with("socket:") && who == Who::Init && files.listens =>
+        {
             Some(REQUESTS)
         }
         "getsockopt" | "setsockopt" => Some(REQUESTS),
@@ -582,8 +584,8 @@ impl Run {
         let mut calls = Vec::new();
         for call in &self.traces[&pid] {
             let becomes_other = call.name == "execve" && !call.failed() && who != Who::Cli;
-            // What was there already is nothing that was made.
-            let made_nothing = call.name == "mkdir" && call.failed();
+            // What was there already is nothing that was made; what could not go yet is tried again.
+            let made_nothing = (call.name == "mkdir" || call.name == "rmdir") && call.failed();
             match exemption(call, who, &files) {
                 Some(reason) => {
                     tally.exempted.entry(reason).or_default().insert(call.name.clone());
@@ -635,7 +637,7 @@ impl Run {
 
         // The pod init: its steps and starts in their order; hooks, probes and ends when they happen.
         let seen = self.trace(init, Who::Init, tally);
-        let floats = ["hook", "probe", "term", "clear", "end"];
+        let floats = ["hook", "probe", "term", "kill", "kill-rest", "clear", "end"];
         let (floating, main): (Vec<&Value>, Vec<&Value>) = self
             .lines("pod init")
             .into_iter()
@@ -712,17 +714,19 @@ impl Run {
                     let child = own.iter().find(|call| call.name == "clone3").unwrap().child();
                     let command = self.trace(child, Who::Child, tally);
                     let commands = self.whos(|who| self.explains(who, "enter-cgroup"));
-                    let who = one_of(&commands, |who| whole(who, &command, &mut Tally::default()));
-                    whole(&who, &command, tally).unwrap();
-                    let helper = format!("helper of the {who}");
-                    whole(&helper, &own, tally).unwrap();
-                    heard.extend([who, helper]);
+                    for who in those_of(&commands, |who| whole(who, &command, &mut Tally::default())) {
+                        whole(&who, &command, tally).unwrap();
+                        let helper = format!("helper of the {who}");
+                        whole(&helper, &own, tally).unwrap();
+                        heard.extend([who, helper]);
+                    }
                 }
                 None => {
                     let requests = self.whos(|who| self.explains(who, "request"));
-                    let who = one_of(&requests, |who| whole(who, &own, &mut Tally::default()));
-                    whole(&who, &own, tally).unwrap();
-                    heard.insert(who);
+                    for who in those_of(&requests, |who| whole(who, &own, &mut Tally::default())) {
+                        whole(&who, &own, tally).unwrap();
+                        heard.insert(who);
+                    }
                 }
             }
         }
@@ -764,16 +768,13 @@ fn copy(files: &Files) -> Files {
     Files { pod: pod.clone(), locks: locks.clone(), logs: logs.clone(), listens: *listens }
 }
 
-/// The one that fits; the errors of all otherwise.
-fn one_of(names: &[String], fits: impl Fn(&str) -> Result<(), String>) -> String {
-    let mut errors = Vec::new();
-    for name in names {
-        match fits(name) {
-            Ok(()) => return name.clone(),
-            Err(error) => errors.push(error),
-        }
-    }
-    panic!("a helper that is not explained:\n{}", errors.join("\n"));
+/// Those that fit: two probes may ask the same. The errors of all when there is none.
+fn those_of(names: &[String], fits: impl Fn(&str) -> Result<(), String>) -> Vec<String> {
+    let (fitting, others): (Vec<_>, Vec<_>) =
+        names.iter().map(|name| (name, fits(name))).partition(|(_, result)| result.is_ok());
+    let errors: Vec<String> = others.into_iter().filter_map(|(_, result)| result.err()).collect();
+    assert!(!fitting.is_empty(), "a helper that is not explained:\n{}", errors.join("\n"));
+    fitting.into_iter().map(|(name, _)| name.clone()).collect()
 }
 
 /// What the pods of the repository do not have.
@@ -783,7 +784,7 @@ kind: Pod
 metadata: {name: features}
 spec:
   shareProcessNamespace: true
-  terminationGracePeriodSeconds: 5
+  terminationGracePeriodSeconds: 2
   securityContext: {runAsUser: 1000, runAsGroup: 1000, supplementalGroups: [2000, 3000]}
   volumes:
   - {name: host, hostPath: {path: HOST, type: DirectoryOrCreate}}
@@ -804,8 +805,14 @@ spec:
       preStop: {exec: {command: [test, -d, /]}}
   - name: other
     image: box
-    command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 0.1; done"]
+    command: [sh, -c, "sleep 600 & trap 'exit 0' TERM; while :; do sleep 0.1; done"]
     resources: {limits: {cpu: 300m, memory: 32Mi}}
+  - name: deaf
+    image: box
+    command: [sh, -c, "trap '' TERM; while :; do sleep 0.1; done"]
+    resources: {limits: {cpu: 300m, memory: 32Mi}}
+    volumeMounts:
+    - {name: data, mountPath: /part, subPath: a/b}
 "#;
 
 #[test]
@@ -860,4 +867,130 @@ fn strace_sees_of_every_pod_what_explain_has_told() {
     for names in tally.exempted.values() {
         assert!(!forbidden.iter().any(|name| names.contains(*name)), "{names:?}");
     }
+}
+
+#[test]
+fn the_text_is_for_a_projector_and_tells_each_reason_once() {
+    let lab = Lab::new();
+    let pods = repository().join("pods");
+    let bundles = repository().join("bundles");
+    for entry in fs::read_dir(pods).unwrap() {
+        let path = entry.unwrap().path();
+        let text = lab.ok(&["explain", "--bundles", bundles.to_str().unwrap(), path.to_str().unwrap()]);
+        let wide = text.lines().find(|line| line.chars().count() > 100);
+        assert_eq!(wide, None, "{}", path.display());
+        assert!(!text.contains('\x1b'), "colour although it is not a terminal");
+        assert_eq!(text.matches("the host's files are out of reach").count(), 1);
+        assert!(text.contains("whatever its medium says") || !text.contains("\nvolume "), "{text}");
+    }
+}
+
+/// Every path in a value with its type.
+fn shape(value: &Value, path: &str, into: &mut BTreeSet<String>) {
+    let kind = match value {
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "object",
+        _ => "something else",
+    };
+    into.insert(format!("{path}: {kind}"));
+    value.as_array().into_iter().flatten().for_each(|item| shape(item, &format!("{path}[]"), into));
+    for (key, value) in value.as_object().into_iter().flatten() {
+        shape(value, &format!("{path}.{key}"), into);
+    }
+}
+
+#[test]
+fn the_json_example_has_the_shape_of_what_is_printed() {
+    let lab = Lab::new();
+    let page = fs::read_to_string(repository().join("docs/cli.md")).unwrap();
+    let example = page.split("```json explain\n").nth(1).expect("no example").split("```").next().unwrap();
+    let bundles = repository().join("bundles");
+    let manifest = repository().join("pods/two-apps.yaml");
+    let printed = lab.ok(&[
+        "explain",
+        "-o",
+        "json",
+        "--bundles",
+        bundles.to_str().unwrap(),
+        manifest.to_str().unwrap(),
+    ]);
+    let shapes = [example, &printed].map(|text| {
+        let mut all = BTreeSet::new();
+        shape(&serde_json::from_str(text).unwrap(), "", &mut all);
+        all
+    });
+    assert_eq!(shapes[0], shapes[1]);
+}
+
+/// `who` and what it does, of the steps called `step`.
+fn told(explained: &Value, step: &str) -> Vec<String> {
+    let steps = explained["steps"].as_array().unwrap().iter().filter(|line| line["step"] == step);
+    steps.map(|line| line["does"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn gates_and_the_end_are_told_in_words() {
+    let lab = Lab::new();
+    let container =
+        |name: &str, more: &str| format!("  - {{name: {name}, image: box, command: [\"true\"]{more}}}\n");
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: gates}}\nspec:\n  terminationGracePeriodSeconds: 7\n  \
+         initContainers:\n{}{}  containers:\n{}{}",
+        container("prepare", ""),
+        container(
+            "proxy",
+            ", restartPolicy: Always, lifecycle: {postStart: {sleep: {seconds: 1}}}, startupProbe: {tcpSocket: {port: 1}}"
+        ),
+        container("web", ", lifecycle: {postStart: {sleep: {seconds: 1}}}"),
+        container("last", ""),
+    );
+    let explained = lab.ok(&["explain", "-o", "json", &lab.manifest(&manifest)]);
+    let explained: Value = serde_json::from_str(&explained).unwrap();
+    assert_eq!(
+        told(&explained, "gate"),
+        [
+            "start prepare at once: it is the first in the list",
+            "wait to start proxy until init container prepare has exited with 0",
+            "wait to start web until sidecar proxy has started: its postStart hook has returned and its startup probe has \
+             succeeded; it goes on running",
+            "wait to start last until app web was given its start: its postStart hook has returned",
+        ]
+    );
+    let end = told(&explained, "term");
+    assert_eq!(end[0], "to end the pod: send SIGTERM to web");
+    assert_eq!(end[2], "to end the pod: when last and all before have ended, send SIGTERM to proxy");
+    assert!(told(&explained, "kill")[0].contains("the grace period of 7 s is over"));
+}
+
+#[test]
+fn nothing_is_made_and_no_root_is_needed() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let lab = Lab::new();
+    // Where nobody may go.
+    let binary = lab.dir.join("barepod");
+    // By another process: what this one has just written cannot be executed while another thread forks (ETXTBSY).
+    assert!(Command::new("cp").arg(BAREPOD).arg(&binary).status().unwrap().success());
+    fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o755)).unwrap();
+    own_bundle(&lab.dir.join("bundles/box"));
+    fs::write(lab.dir.join("bundles/box/config.json"), config().to_string()).unwrap();
+    let manifest = lab.manifest(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: plain}\nspec:\n  containers:\n  - {name: app, image: box}\n",
+    );
+    let explain = |file: &str| {
+        let mut command = Command::new(&binary);
+        command.arg("--root").arg(lab.root()).arg("--log-dir").arg(lab.logs()).args(["explain", "--bundles"]);
+        command.arg(lab.dir.join("bundles")).arg(file).uid(65534).gid(65534).output().unwrap()
+    };
+    let output = explain(&manifest);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("pivot_root(\".\", \".\")"), "{text}");
+    assert!(!lab.root().exists() && !lab.logs().exists(), "something was made");
+    let wrong = lab.manifest("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n");
+    let output = explain(&wrong);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
+    assert!(error.starts_with(&format!("barepod: {wrong}:4:")), "{error}");
 }

@@ -1,9 +1,9 @@
 //! The labs of docs/labs do what they show: the commands of each page run in one shell, their output is compared, and nothing
 //! is left behind. These tests need the repository, its bundles and the tools that the labs use.
 
-mod support;
 #[path = "support/page.rs"]
 mod page;
+mod support;
 
 use std::fs;
 use std::path::PathBuf;
@@ -89,8 +89,10 @@ fn every_lab_has_a_prediction_and_questions_whose_answers_are_folded() {
     for name in pages() {
         let page = text(&name);
         assert!(page.contains("**Predict**"), "{name}: no prediction");
-        let questions = page.split_once("\n## Questions\n").unwrap_or_else(|| panic!("{name}: no questions")).1;
-        let (open, closed) = (questions.matches("<details>").count(), questions.matches("</details>").count());
+        let questions =
+            page.split_once("\n## Questions\n").unwrap_or_else(|| panic!("{name}: no questions")).1;
+        let (open, closed) =
+            (questions.matches("<details>").count(), questions.matches("</details>").count());
         assert!(open >= 3 && open == closed, "{name}: {open} questions, {closed} ends of answers");
     }
 }
@@ -120,7 +122,7 @@ fn a_page_whose_output_is_not_as_shown_is_found_out() {
     let commands: Vec<_> = page::examples(shown).into_iter().map(|e| (e.command, e.expected)).collect();
     assert_eq!(commands.len(), 5, "{commands:?}");
     assert_eq!(commands[1], ("for n in 1 2; do\n  echo $n\ndone".to_owned(), "1\n2\n".to_owned()));
-    // The same six commands with one wrong figure, and with a process that is left.
+    // The same commands, then with one wrong figure, and with a process that is left.
     let more = "\n```console\n$ echo b\nb\n```\n";
     page::run_page(&Lab::new(), "right", &format!("{shown}{more}"));
     for wrong in ["\n```console\n$ echo b\nc\n```\n", "\n```console\n$ sleep 60 &\n```\n"] {

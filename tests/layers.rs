@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "share",
     "timeline",
     "why",
+    "words",
     "yaml",
 ];
 

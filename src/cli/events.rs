@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::history::Line;
@@ -12,6 +12,7 @@ use crate::lifecycle::fact::{Entry, Head};
 use crate::narrate::Narrator;
 use crate::pod::eventread::EventReader;
 use crate::pod::store::{Liveness, Store};
+use crate::words::clean;
 
 /// Print the event log, with Kubernetes' reasons.
 #[derive(Debug, Args)]
@@ -41,7 +42,7 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let directory = store.pod(&options.pod);
     let mut reader = EventReader::new(&directory);
     let watch = Watch::new(&[&directory])?;
-    let mut printer = Printer { options, head: None, narrator: Narrator::default() };
+    let mut printer = Printer { options, head: None, narrator: Narrator::default(), lines: 0 };
     let mut out = std::io::stdout().lock();
     loop {
         // Looked at before reading: what is written between the two is read now, and what comes later is not final.
@@ -50,6 +51,7 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
         while let Some(line) = reader.next_line()? {
             match line {
                 Ok(line) => printer.lines(line).iter().try_for_each(|line| writeln!(out, "{line}"))?,
+                Err(why) if printer.lines == 0 => bail!("events {}: not an event log: {why}", options.pod),
                 // One line that cannot be read does not hide the others.
                 Err(why) => super::say(&format!("barepod: events {}: {why}", options.pod)),
             }
@@ -66,11 +68,14 @@ struct Printer<'a> {
     options: &'a Options,
     head: Option<Head>,
     narrator: Narrator,
+    /// How many were read.
+    lines: usize,
 }
 
 impl Printer<'_> {
     /// What a line of the log becomes: some have no event, one has two.
     fn lines(&mut self, line: Line) -> Vec<String> {
+        self.lines += 1;
         match (line, &self.head) {
             (line, _) if self.options.all => {
                 self.narrator.tell(line).map(|told| told.text).into_iter().collect()
@@ -98,7 +103,7 @@ fn describe(entry: &Entry) -> Vec<String> {
             if words.warning { "Warning" } else { "Normal" },
             words.reason,
             container.unwrap_or("-"),
-            words.message
+            clean(&words.message)
         )
     };
     words.into_iter().map(line).collect()

@@ -144,13 +144,13 @@ fn keep(door: &Door, stdio: Stdio, tty: bool, steps: &[plan::Step]) -> Result<i3
     match failure {
         None => Ok(code),
         // 126 and 127 as a shell has them; what else went wrong is barepod's failure.
-        Some(failure) if failure.step.starts_with("execute") => {
+        Some(failure) if failure.is_of_exec() => {
             let mut stderr = File::from(stdio.error.try_clone()?);
             // The exit code tells the same; a closed stderr must not hide it.
             writeln!(stderr, "barepod: exec: {}", failure.error).ok();
             Ok(code)
         }
-        Some(failure) => bail!("{}: {}", failure.step, failure.error),
+        Some(failure) => bail!("{}: {}", failure.does, failure.error),
     }
 }
 

@@ -98,7 +98,8 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
 
 /// The image's own accounts; what cannot be read has none.
 fn accounts(bundle: &Bundle) -> Accounts {
-    let rootfs = bundle.path.join(bundle.spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
+    let rootfs =
+        bundle.path.join(bundle.spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
     let read = |path: &str| {
         let mut text = String::new();
         if let Ok(Some(file)) = Root::open(&rootfs).and_then(|root| root.read(Path::new(path))) {

@@ -3,7 +3,7 @@
 //! A socket belongs to the network namespace in which it was made, whoever uses it later. So this process listens on the
 //! host, and for each connection forks one that joins the pod's network namespace, connects there, and passes bytes.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -51,9 +51,24 @@ fn forward(object: &Value, init: OwnedFd, ports: &[String]) -> Result<i32> {
         SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?;
     let listeners: Vec<(TcpListener, u16)> =
         ports.iter().map(|text| listen(object, text)).collect::<Result<_>>()?;
-    let mut children: Vec<Child> = Vec::new();
-    let code = loop {
-        let mut all: Vec<BorrowedFd> = vec![signals.as_fd(), init.as_fd()];
+    let mut children = Vec::new();
+    let code = serve_all(&signals, init.as_fd(), &listeners, &mut children);
+    for child in &children {
+        process::kill(child.pidfd.as_fd())?;
+        process::wait(child, Some(Duration::from_secs(2)))?;
+    }
+    code
+}
+
+/// Until a signal comes, or the pod ends.
+fn serve_all(
+    signals: &SignalFd,
+    init: BorrowedFd,
+    listeners: &[(TcpListener, u16)],
+    children: &mut Vec<Child>,
+) -> Result<i32> {
+    loop {
+        let mut all: Vec<BorrowedFd> = vec![signals.as_fd(), init];
         all.extend(listeners.iter().map(|(listener, _)| listener.as_fd()));
         all.extend(children.iter().map(|child| child.pidfd.as_fd()));
         let mut all: Vec<PollFd> = all.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
@@ -62,33 +77,26 @@ fn forward(object: &Value, init: OwnedFd, ports: &[String]) -> Result<i32> {
             Err(error) => return Err(error).context("poll"),
         }
         if let Some(signal) = signals.read_signal().context("read signalfd")? {
-            break 128 + signal.ssi_signo as i32;
+            return Ok(128 + signal.ssi_signo as i32);
         }
-        if process::readable(init.as_fd(), Duration::ZERO)? {
+        if process::readable(init, Duration::ZERO)? {
             super::say("barepod: port-forward: the pod has ended");
-            break 0;
+            return Ok(0);
         }
-        for (listener, port) in &listeners {
+        for (listener, port) in listeners {
             match listener.accept() {
-                Ok((stream, _)) => children.push(serve(stream, init.as_fd(), *port)?),
+                Ok((stream, _)) => children.push(serve(stream, init, *port)?),
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => {}
                 Err(error) => return Err(error).context("accept"),
             }
         }
-        let mut living = Vec::new();
-        for child in children {
+        for child in std::mem::take(children) {
             if process::wait(&child, Some(Duration::ZERO))?.is_none() {
-                living.push(child);
+                children.push(child);
             }
         }
-        children = living;
-    };
-    for child in &children {
-        process::kill(child.pidfd.as_fd())?;
-        process::wait(child, Some(Duration::from_secs(2)))?;
     }
-    Ok(code)
 }
 
 /// Listens on the host and says so, in kubectl's words.
@@ -144,36 +152,30 @@ fn serve(stream: TcpStream, init: BorrowedFd, port: u16) -> Result<Child> {
     .context("serve a connection")
 }
 
-/// Passes bytes both ways until both sides have said all.
+/// Passes bytes both ways until both sides have said all. Each way has a process of its own, so that one that waits for a
+/// slow reader does not hold up the other.
 fn pass(here: TcpStream, there: TcpStream) -> Result<()> {
-    let mut open = [true, true];
-    let ends = [here, there];
-    while open.contains(&true) {
-        // A side that has ended is not asked any more, only written to.
-        let mut all: Vec<PollFd> =
-            (0..2).filter(|n| open[*n]).map(|n| PollFd::new(ends[n].as_fd(), PollFlags::POLLIN)).collect();
-        match poll(&mut all, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("poll"),
-        }
-        for n in 0..2 {
-            if !open[n] || !process::readable(ends[n].as_fd(), Duration::ZERO)? {
-                continue;
-            }
-            let mut piece = [0; 16 * 1024];
-            match (&ends[n]).read(&mut piece) {
-                Ok(0) => {
-                    open[n] = false;
-                    // The other side may have gone already.
-                    ends[1 - n].shutdown(Shutdown::Write).ok();
-                }
-                Ok(length) => (&ends[1 - n]).write_all(&piece[..length]).context("pass bytes on")?,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("read from a connection"),
-            }
-        }
+    let back = process::fork(0, None, || {
+        // It ends with this one, whatever ends it.
+        let bound = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL);
+        i32::from(bound.is_err() || one_way(&there, &here).is_err())
+    })
+    .context("fork")?;
+    let forth = one_way(&here, &there);
+    let status = process::wait(&back, None)?.context("the way back has no status")?;
+    ensure!(process::exit_code(status).0 == 0, "the connection broke");
+    forth.context("pass bytes on")
+}
+
+fn one_way(mut from: &TcpStream, mut to: &TcpStream) -> std::io::Result<()> {
+    let copied = std::io::copy(&mut from, &mut to).map(drop);
+    // After its last byte the other side hears of the end; after an error both ways end. It may have gone already.
+    to.shutdown(Shutdown::Write).ok();
+    if copied.is_err() {
+        from.shutdown(Shutdown::Both).ok();
+        to.shutdown(Shutdown::Both).ok();
     }
-    Ok(())
+    copied
 }
 
 #[cfg(test)]

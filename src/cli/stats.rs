@@ -37,13 +37,14 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
         Some(name) => vec![name.clone()],
         None => store.names()?,
     };
+    let hierarchy = Hierarchy::detect()?;
     let mut rows = Vec::new();
     for name in names {
-        match rows_of(store, &name) {
+        match rows_of(store, &hierarchy, &name) {
             Ok(found) => rows.extend(found),
             // One of all pods may be removed while we look; the one that was asked for must be there.
-            Err(error) if options.pod.is_some() => return Err(error).context("stats"),
-            Err(_) => {}
+            Err(_) if options.pod.is_none() && !store.pod(&name).exists() => {}
+            Err(error) => return Err(error).context("stats"),
         }
     }
     match options.output {
@@ -55,13 +56,12 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     Ok(0)
 }
 
-fn rows_of(store: &Store, pod: &str) -> Result<Vec<Row>> {
+fn rows_of(store: &Store, hierarchy: &Hierarchy, pod: &str) -> Result<Vec<Row>> {
     let (record, _) = store.view(pod)?;
-    let hierarchy = Hierarchy::detect()?;
     let mut rows = Vec::new();
     for instance in record.instances {
         // A container that has just ended has no cgroup any more.
-        if let Ok(stats) = Cgroup::new(&hierarchy, &instance.cgroup)?.stats() {
+        if let Ok(stats) = Cgroup::new(hierarchy, &instance.cgroup)?.stats() {
             let (container, attempt) = (instance.container, instance.attempt);
             rows.push(Row { pod: pod.to_owned(), container, attempt, stats });
         }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
@@ -31,8 +32,12 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
 /// Asks for termination and waits for the end: at most the grace period and 5 s, then the pod is killed.
 pub fn stop(store: &Store, name: &str, grace: Option<u64>) -> Result<()> {
     let (record, liveness) = store.view(name)?;
-    if liveness != Liveness::Running || record.init.is_none() {
+    if liveness != Liveness::Running {
         return Ok(()); // it has ended already, which is what was asked for
+    }
+    if record.init.is_none() {
+        kill(store, name, &record)?;
+        bail!("its sandbox was still being made; it was killed");
     }
     let own = record.object["spec"]["terminationGracePeriodSeconds"].as_u64().unwrap_or(30);
     let patience = Duration::from_secs(grace.unwrap_or(own)) + Duration::from_secs(5);
@@ -72,9 +77,15 @@ fn wait_for_end(store: &Store, name: &str, patience: Duration) -> Result<bool> {
 
 /// Ends the pod by force: the pod init through its pidfd, then the cgroups, then whoever outside holds it.
 fn kill(store: &Store, name: &str, record: &Record) -> Result<()> {
-    if let Some(pidfd) = record.init.as_ref().and_then(|init| init.open().ok()) {
-        process::kill(pidfd.as_fd())?;
-        process::readable(pidfd.as_fd(), Duration::from_secs(2))?;
+    match &record.init {
+        Some(init) => {
+            if let Ok(pidfd) = init.open() {
+                process::kill(pidfd.as_fd())?;
+                process::readable(pidfd.as_fd(), Duration::from_secs(2))?;
+            }
+        }
+        // It has not written down yet who it is; but its cgroup is known.
+        None => Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?.kill(Duration::from_secs(2))?,
     }
     if let Some(_held) = remove::take(store, name)? {
         super::tell_killed(name, &remove::cgroups(store, record)?);

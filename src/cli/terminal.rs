@@ -13,6 +13,11 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use crate::kernel::sys;
 use crate::kernel::terminal::Raw;
 
+/// What is shown at once while the command runs.
+const PIECE: usize = 16 * 1024;
+/// What is shown after its end: more than a pseudoterminal holds; whoever still prints then is not waited for.
+const REST: usize = 128 * 1024;
+
 /// Signals that come to whoever holds a terminal: its size has changed, or it is to go away.
 pub fn block_signals() -> Result<SignalFd> {
     let signals = SigSet::from_iter([Signal::SIGWINCH, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT]);
@@ -57,7 +62,8 @@ pub fn relay(
         if signal && let Some(number) = take_signal(signals, master.as_fd())? {
             break Some(number);
         }
-        show(&mut master)?;
+        // A piece at a time, so that a command that never stops printing does not lock the keyboard out.
+        show(&mut master, if has_ended { REST } else { PIECE })?;
         if has_ended {
             break None;
         }
@@ -83,16 +89,18 @@ pub fn relay(
     Ok(ended)
 }
 
-/// Shows all that there is. An error means that nobody is at the other end any more; whether the command has ended too,
-/// its result tells.
-fn show(master: &mut std::fs::File) -> Result<()> {
+/// Shows what there is, at most so many bytes. An error means that nobody is at the other end any more; whether the command
+/// has ended too, its result tells.
+fn show(master: &mut std::fs::File, most: usize) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let mut piece = [0; 16 * 1024];
-    while let Ok(length) = master.read(&mut piece) {
-        if length == 0 {
-            break;
-        }
+    let mut piece = [0; PIECE];
+    let mut shown = 0;
+    while shown < most
+        && let Ok(length) = master.read(&mut piece)
+        && length > 0
+    {
         out.write_all(&piece[..length]).context("write output")?;
+        shown += length;
     }
     out.flush().context("write output")
 }

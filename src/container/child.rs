@@ -60,13 +60,20 @@ pub enum Said {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// The failed step's short name; none for what comes before the first.
-    pub name: Option<String>,
-    /// The failed step, in words.
-    pub step: String,
+    pub step: Option<String>,
+    /// What it does, in words.
+    pub does: String,
     /// Why, one line.
     pub error: String,
     /// The errno behind it, 0 if there was none.
     pub errno: i32,
+}
+
+impl Report {
+    /// Everything was made, and the program could not be executed.
+    pub fn is_of_exec(&self) -> bool {
+        self.step.as_deref() == Some("exec")
+    }
 }
 
 /// How somebody looks on while the steps are performed. The default: nobody does.
@@ -110,14 +117,14 @@ pub fn main(steps: &[Step], cgroup: Option<&Cgroup>, watched: Watched, report: P
             say(&report, &Said::Performed { step: step.name().to_owned(), does: step.to_string(), at, took });
         }
     }
-    fail(None, "execute", &anyhow!("the plan has no program"), &report)
+    fail(Some("exec"), "execute", &anyhow!("the plan has no program"), &report)
 }
 
 /// Reports a failure; gives the exit code.
-pub fn fail(name: Option<&str>, step: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
+pub fn fail(step: Option<&str>, does: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
     let errno = process::errno(error);
-    let name = name.map(str::to_owned);
-    say(report, &Said::Failed(Report { name, step: step.to_owned(), error: format!("{error:#}"), errno }));
+    let step = step.map(str::to_owned);
+    say(report, &Said::Failed(Report { step, does: does.to_owned(), error: format!("{error:#}"), errno }));
     i32::from(errno == libc::ENOENT) + 126
 }
 

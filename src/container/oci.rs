@@ -88,7 +88,7 @@ fn start(
     let Launched { child, mut report } = launch(Launch { plan, cgroup, stdio, watched: Watched::default() })?;
     if let Some(failure) = hear(&mut report)? {
         discard(&child)?;
-        bail!("{}: {}", failure.step, failure.error);
+        bail!("{}: {}", failure.does, failure.error);
     }
     Ok(child)
 }

@@ -51,6 +51,28 @@ fn enable(directory: &Path) -> Vec<Call> {
     ]
 }
 
+/// Kills everything in the cgroup: the kernel does it at once on v2; on v1 all are frozen first, so that nobody can fork
+/// while the list is read, and thawed after, since the frozen cannot die.
+pub fn kill(host: &Assumptions, cgroup: &str) -> Vec<Call> {
+    let write = |controller: &str, file: &str, value: &str| {
+        let has =
+            |(_, controllers): &&(PathBuf, Vec<String>)| controllers.iter().any(|one| one == controller);
+        let point = host.hierarchies.iter().find(has).or(host.hierarchies.first());
+        let file = point.map(|(point, _)| point.join(cgroup).join(file)).unwrap_or_default();
+        [
+            open(&file, "O_WRONLY|O_CLOEXEC", None).gives("file"),
+            call("write", ["file", &quoted(value), &value.len().to_string()]),
+        ]
+    };
+    if host.v2 {
+        return write("", "cgroup.kill", "1").to_vec();
+    }
+    let mut calls = write("freezer", "freezer.state", "FROZEN").to_vec();
+    calls.push(call("kill", ["…", "SIGKILL"]).each("process in the list"));
+    calls.extend(write("freezer", "freezer.state", "THAWED"));
+    calls
+}
+
 /// Removes the cgroup.
 pub fn remove(host: &Assumptions, cgroup: &str) -> Vec<Call> {
     directories(host, cgroup).iter().map(|directory| call("rmdir", [path(directory)])).collect()

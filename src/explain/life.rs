@@ -9,7 +9,7 @@ use super::container::{self, State};
 use super::pod::{INIT, Instance, Story, join, line, steps_as_lines};
 use super::{Line, cgroup};
 use crate::lifecycle::model::{Kind, Probe};
-use crate::manifest::{Container, Handler, Pod};
+use crate::manifest::{Handler, Pod};
 use crate::plan::exec_steps;
 use crate::plan::mount::attr;
 
@@ -105,7 +105,7 @@ pub fn started(story: &Story, instance: &Instance) -> Result<Vec<Line>> {
         }
     }
     if container.kind == Kind::Init {
-        lines.push(clear(story, instance));
+        lines.extend(clear(story, instance));
     }
     Ok(lines)
 }
@@ -259,21 +259,24 @@ fn request(
     ]
 }
 
-/// The end of one instance.
-fn clear(story: &Story, instance: &Instance) -> Line {
+/// The end of one instance: what is left of it, then its cgroup.
+fn clear(story: &Story, instance: &Instance) -> [Line; 2] {
     let name = &instance.container.name;
-    let mut calls =
-        vec![call("kill", ["…", "SIGKILL"]).each("process that is left").when("a process is left")];
-    calls.extend(cgroup::remove(story.host, &instance.cgroup));
     let directories = cgroup::directories(story.host, &instance.cgroup);
-    let shell = format!("rmdir {}", join(&directories));
-    line(
+    let left = super::call::when("a process is left", cgroup::kill(story.host, &instance.cgroup));
+    let killed = format!("when {name} has ended, kill what is left in its cgroup");
+    let procs: Vec<_> = directories.iter().take(1).map(|directory| directory.join("cgroup.procs")).collect();
+    let removed = cgroup::remove(story.host, &instance.cgroup);
+    let mut remove = line(
         INIT,
         "clear",
-        format!("when {name} has ended, kill what is left of it and remove its cgroup"),
-        calls,
-        Some(shell),
-    )
+        format!("when nothing of {name} is left, remove its cgroup"),
+        removed,
+        Some(format!("rmdir {}", join(&directories))),
+    );
+    remove.why = "a cgroup can be removed when it is empty; its counters go with it, so they are read before"
+        .to_owned();
+    [line(INIT, "kill-rest", killed, left, Some(format!("kill -KILL $(cat {})", join(&procs)))), remove]
 }
 
 /// How the pod ends: apps together, then sidecars in reverse order, within one grace period.
@@ -290,8 +293,8 @@ pub fn end(story: &Story, containers: &[Instance]) -> Result<Vec<Line>> {
         }
     }
     for (position, instance) in order.iter().enumerate() {
-        lines.push(terminate(instance.container, &grace, &order[..position]));
-        lines.push(clear(story, instance));
+        lines.extend(terminate(story, instance, &grace, &order[..position]));
+        lines.extend(clear(story, instance));
     }
     let pod = format!("{}/pod", story.cgroup);
     let shell = format!("rmdir {}", join(&cgroup::directories(story.host, &pod)));
@@ -315,7 +318,8 @@ pub fn end(story: &Story, containers: &[Instance]) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-fn terminate(container: &Container, grace: &str, before: &[&Instance]) -> Line {
+fn terminate(story: &Story, instance: &Instance, grace: &str, before: &[&Instance]) -> [Line; 2] {
+    let container = instance.container;
     let name = &container.name;
     let number = container.stop_signal.unwrap_or(libc::SIGTERM);
     let signal = if number == libc::SIGTERM { "SIGTERM".to_owned() } else { signal_name(number) };
@@ -326,16 +330,10 @@ fn terminate(container: &Container, grace: &str, before: &[&Instance]) -> Line {
         }
         _ => String::new(),
     };
-    let calls = vec![
-        call("pidfd_send_signal", ["child", &signal, "NULL", "0"]).when("it still runs"),
-        call("pidfd_send_signal", ["child", "SIGKILL", "NULL", "0"])
-            .when(&format!("the grace period of {grace} is over")),
-    ];
-    let does = format!(
-        "to end the pod: {turn}{hook}send {signal} to {name}, and SIGKILL when the pod's grace period of {grace} is over"
-    );
+    let calls = vec![call("pidfd_send_signal", ["child", &signal, "NULL", "0"]).when("it still runs")];
+    let does = format!("to end the pod: {turn}{hook}send {signal} to {name}");
     let shell = Some(format!("kill -{} PID", signal.trim_start_matches("SIG")));
-    let mut line = line(INIT, "term", does, calls, shell);
+    let mut line = self::line(INIT, "term", does, calls, shell);
     let order = match container.kind {
         Kind::Sidecar => {
             "sidecars end after all apps, in reverse order, so that an app can use them to its last moment. "
@@ -343,7 +341,11 @@ fn terminate(container: &Container, grace: &str, before: &[&Instance]) -> Line {
         _ => "all apps are asked at the same time. ",
     };
     line.why = format!("{order}{}", line.why);
-    line
+    let over = format!("the grace period of {grace} is over");
+    let mut killed = vec![call("pidfd_send_signal", ["child", "SIGKILL", "NULL", "0"]).when(&over)];
+    killed.extend(super::call::when(&over, cgroup::kill(story.host, &instance.cgroup)));
+    let does = format!("when {over} and {name} still runs: kill it with all that is in its cgroup");
+    [line, self::line(INIT, "kill", does, killed, Some("kill -KILL PID".to_owned()))]
 }
 
 fn signal_name(number: i32) -> String {

@@ -10,7 +10,7 @@ use super::container::{self, State};
 use super::{Assumptions, Bundle, Explanation, Line, cgroup, life, reason, sandbox};
 use crate::bundle::accounts::Accounts;
 use crate::bundle::{MergeContext, merge};
-use crate::manifest::{Container, Downward, HostPathType, Manifest, Pod, VolumeMount, VolumeSource};
+use crate::manifest::{Container, Downward, HostPathType, Manifest, Pod, SubPath, VolumeMount, VolumeSource};
 use crate::plan::sandbox::{SandboxSpec, steps};
 use crate::plan::{self, Plan, Rootfs, Step};
 
@@ -98,8 +98,8 @@ impl<'a> Story<'a> {
         let host = self.host;
         let copied = vec![
             call("memfd_create", ["\"barepod\"", "MFD_CLOEXEC|MFD_ALLOW_SEALING"]).gives("copy"),
-            call("copy_file_range", ["binary", "NULL", "copy", "NULL", "…", "0"])
-                .when("the kernel is asked first whether it can copy between these filesystems"),
+            // Refused between these filesystems, which the kernel says only when it is asked.
+            call("copy_file_range", ["binary", "NULL", "copy", "NULL", "…", "0"]),
             call("sendfile", ["copy", "binary", "NULL", "…"]).each("piece of the binary"),
             call("fcntl", ["copy", "F_ADD_SEALS", "F_SEAL_SEAL|F_SEAL_SHRINK|F_SEAL_GROW|F_SEAL_WRITE"]),
             call("execveat", ["copy", "\"\"", "…", "…", "AT_EMPTY_PATH"]),
@@ -371,10 +371,23 @@ impl<'a> Story<'a> {
                     .each("directory on the way, the longest path first")
                     .gives("parent")
                     .when(missing),
-                call("openat2", ["parent", "…", SEEK]).when(missing),
-                call("mkdirat", ["parent", "…", "…"]).when(missing),
-                call("openat2", ["parent", "…", SEEK]).gives("part").when(missing),
-                call("fchmod", ["part", "…"]).when(missing),
+            ]);
+            let path = match &mount.sub_path {
+                Some(SubPath::Plain(path) | SubPath::Expression(path)) => path.as_str(),
+                None => "",
+            };
+            let mut names = path.split('/').filter(|name| !name.is_empty()).peekable();
+            while names.next().is_some() {
+                let made = if names.peek().is_some() { "parent" } else { "part" };
+                let steps = vec![
+                    call("openat2", ["parent", "…", SEEK]),
+                    call("mkdirat", ["parent", "…", "…"]),
+                    call("openat2", ["parent", "…", SEEK]).gives(made),
+                    call("fchmod", [made, "…"]),
+                ];
+                calls.extend(super::call::when(missing, steps));
+            }
+            calls.extend([
                 mkdir(&all, 0o755).when(missing),
                 mkdir(&own, 0o755).when(missing),
                 mkdir(&place, 0o755).when("the part is a directory"),

@@ -112,7 +112,12 @@ pub fn of_pod(step: &str) -> Reason {
              same number meanwhile",
             &["pidfd_send_signal(2)", "signal(7)"],
         ),
-        "clear" => (
+        "kill" => (
+            "nothing of the pod outlives its grace period; SIGKILL to the first process takes its PID namespace along, the \
+             cgroup has what is not in one",
+            &["pidfd_send_signal(2)", "signal(7)", "cgroups(7)"],
+        ),
+        "clear" | "kill-rest" => (
             "an instance has ended only when everything in its cgroup has: a process that its first process left \
              behind is killed too",
             &["cgroups(7)", "rmdir(2)", "pidfd_send_signal(2)"],

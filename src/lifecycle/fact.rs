@@ -90,6 +90,12 @@ pub enum Fact {
         #[serde(with = "micros", rename = "untilMicros")]
         until: Time,
     },
+    /// The budget of an instance that is being stopped was changed by the pod's termination.
+    Budget {
+        /// It is spent then, in microseconds of the pod's clock.
+        #[serde(with = "micros", rename = "untilMicros")]
+        until: Time,
+    },
     /// A signal was sent to the first process.
     Signal {
         /// Its number.
@@ -239,9 +245,11 @@ impl Fact {
                 event(false, "DeadlineExceeded", super::status::DEADLINE_MESSAGE.to_owned())
             }
             Fact::Trouble { reason, message } => event(true, reason, message.clone()),
-            Fact::Dropped { count } => {
-                event(true, "EventsDropped", format!("{count} events were lost: no space"))
-            }
+            Fact::Dropped { count } => event(
+                true,
+                "EventsDropped",
+                format!("{count} events were lost: no space, or too many failed probes"),
+            ),
             Fact::Begun { .. }
             | Fact::Starting
             | Fact::Up
@@ -249,6 +257,7 @@ impl Fact {
             | Fact::HookEnded { failure: None, .. }
             | Fact::HookAborted { .. }
             | Fact::Readiness { .. }
+            | Fact::Budget { .. }
             | Fact::Signal { .. }
             | Fact::Terminating { .. }
             | Fact::PodEnded { .. }

@@ -92,11 +92,16 @@ impl Lifecycle {
             self.note_of_pod(Fact::Terminating { asked: forced, until });
         }
         self.shutdown = Some(Shutdown { until });
-        for container in &mut self.containers {
+        for (index, container) in self.containers.iter_mut().enumerate() {
             if let Stage::Alive(live) = &mut container.stage
                 && let Some(kill) = &mut live.kill
             {
+                let before = kill.until;
                 kill.until = if replaces { until } else { kill.until.min(until) };
+                if kill.until != before {
+                    let about = Some(Instance { container: index, attempt: container.instances - 1 });
+                    self.actions.push(Action::Note(Note { about, fact: Fact::Budget { until: kill.until } }));
+                }
             }
         }
     }

@@ -186,11 +186,11 @@ impl Supervisor {
                     self.tell(&Message::Waits(Wait { container, step, pid: running.record.process.pid }));
                 }
                 Said::Failed(report) => {
-                    if let (true, Some(step)) = (self.sandbox.blueprint.watching.trace, report.name.clone()) {
+                    if let (true, Some(step)) = (self.sandbox.blueprint.watching.trace, report.step.clone()) {
                         let (failure, errno) = (Some(report.error.clone()), report.errno);
                         let fact = Fact::Step {
                             step,
-                            does: report.step.clone(),
+                            does: report.does.clone(),
                             took: Duration::ZERO,
                             failure,
                             errno,
@@ -220,8 +220,8 @@ impl Supervisor {
         running.pump(now, PIPE_CAPACITY)?;
         running.log.finish(now);
         if let Some(failure) = running.failure {
-            let reason = if failure.step.starts_with("execute") { "StartError" } else { "RunContainerError" };
-            self.start_failed(running.instance, reason, format!("{}: {}", failure.step, failure.error));
+            let reason = if failure.is_of_exec() { "StartError" } else { "RunContainerError" };
+            self.start_failed(running.instance, reason, format!("{}: {}", failure.does, failure.error));
             return Ok(());
         }
         let container = &self.sandbox.blueprint.manifest.pod.containers[running.instance.container];

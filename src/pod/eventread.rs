@@ -12,13 +12,14 @@ use crate::history::{self, Line};
 pub struct EventReader {
     path: PathBuf,
     log: Option<BufReader<File>>,
-    line: String,
+    line: Vec<u8>,
+    number: usize,
 }
 
 impl EventReader {
     /// Begins at the beginning; the log need not be there yet. `directory`: the pod's.
     pub fn new(directory: &Path) -> EventReader {
-        EventReader { path: directory.join("events.jsonl"), log: None, line: String::new() }
+        EventReader { path: directory.join("events.jsonl"), log: None, line: Vec::new(), number: 0 }
     }
 
     /// The next whole line; `None` when there is no more for now. The inner error says what is wrong with a line.
@@ -32,10 +33,14 @@ impl EventReader {
         }
         let Some(log) = &mut self.log else { return Ok(None) };
         // A line without its end is the rest of it still to come.
-        if log.read_line(&mut self.line).context("read event log")? == 0 || !self.line.ends_with('\n') {
+        if log.read_until(b'\n', &mut self.line).context("read event log")? == 0
+            || !self.line.ends_with(b"\n")
+        {
             return Ok(None);
         }
-        let line = history::line(self.line.trim_end());
+        self.number += 1;
+        let text = String::from_utf8_lossy(&self.line);
+        let line = history::line(text.trim_end()).map_err(|why| format!("line {}: {why}", self.number));
         self.line.clear();
         Ok(Some(line))
     }

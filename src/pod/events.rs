@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 
 use super::start::Blueprint;
@@ -15,10 +15,17 @@ use crate::lifecycle::fact::{Entry, FORMAT, Fact, Head, HeadContainer};
 use crate::lifecycle::model::Time;
 use crate::manifest::Container;
 
+/// From so many bytes on, facts that come again and again are only counted.
+const ENOUGH: usize = 4 << 20;
+
 /// Appends facts; never blocks for long and never fails the pod: what cannot be written is counted and told later.
 pub struct EventLog {
     file: File,
     dropped: u64,
+    /// Bytes written.
+    length: usize,
+    /// The last line was written in part only.
+    torn: bool,
 }
 
 impl EventLog {
@@ -27,8 +34,9 @@ impl EventLog {
         let path = directory.join("events.jsonl");
         let file =
             File::options().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
-        let mut log = EventLog { file: file.context("open event log")?, dropped: 0 };
-        log.write(head);
+        let mut log = EventLog { file: file.context("open event log")?, dropped: 0, length: 0, torn: false };
+        // Without its head a log cannot be understood; and a pod that has no room for it has none for its record either.
+        ensure!(log.write(head), "write the head of the event log: no space");
         Ok(log)
     }
 
@@ -43,16 +51,30 @@ impl EventLog {
         if self.dropped > 0 && self.write(&entry_of_pod(entry.at, lost)) {
             self.dropped = 0;
         }
-        if !self.write(entry) {
+        // A probe that fails for days, or a traced crash loop, does not fill the state directory.
+        let chatty = matches!(entry.fact, Fact::Probe { .. } | Fact::Step { .. });
+        if chatty && self.length > ENOUGH || !self.write(entry) {
             self.dropped += 1;
         }
     }
 
     fn write(&mut self, line: &impl Serialize) -> bool {
-        let Ok(mut line) = serde_json::to_vec(line) else { return false };
-        line.push(b'\n');
+        // Half a line, of a full disk, ends where the next one begins.
+        let mut text = if self.torn { vec![b'\n'] } else { Vec::new() };
+        if serde_json::to_writer(&mut text, line).is_err() {
+            return false;
+        }
+        text.push(b'\n');
         // One write, so that a reader never sees half a line of ours after a whole one.
-        self.file.write_all(&line).is_ok()
+        match self.file.write(&text) {
+            Ok(length) if length == text.len() => {
+                self.torn = false;
+                self.length += length;
+            }
+            Ok(length) => self.torn |= length > 0,
+            Err(_) => return false,
+        }
+        !self.torn
     }
 }
 

@@ -15,6 +15,7 @@ use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::model::{HookKind, Instance, ProbeKind, Time};
 use crate::manifest::Handler;
 use crate::plan;
+use crate::words::cut;
 
 /// What a helper was started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub struct Helper {
 
 /// Output of a helper that is kept; the rest is read and dropped, so that the helper never blocks on it.
 const KEPT_OUTPUT: usize = 10 * 1024;
+
+/// Of that, what is told, in characters: an event message of Kubernetes has at most 1024 bytes.
+const WORDS: usize = 1000;
 
 /// Exit code of a forked helper whose success is worth a warning.
 const WARNING: i32 = 3;
@@ -132,9 +136,9 @@ impl Helper {
         Ok(())
     }
 
-    /// One line for people: what it printed.
+    /// What it printed, as much of it as an event holds.
     pub fn words(&self) -> String {
-        String::from_utf8_lossy(&self.text).trim_end().to_owned()
+        cut(String::from_utf8_lossy(&self.text).trim_end(), WORDS)
     }
 
     /// It succeeded, but with something to tell.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
@@ -231,6 +232,8 @@ fn make(blueprint: Blueprint, lock: i32) -> Result<Started> {
     let init_cgroup = make_cgroups(&blueprint)?;
 
     let (reader, writer) = std::io::pipe().context("make message pipe")?;
+    // A CLI that is stopped does not listen; the pod does not wait for it.
+    fcntl(&writer, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make message pipe non-blocking")?;
     let inside = if blueprint.v2() { Some(init_cgroup.open_dir()?) } else { None };
     let placement = Placement {
         namespaces: sandbox::namespaces(&blueprint.manifest.pod),

@@ -175,17 +175,10 @@ impl Fold {
                     container.turn(at, Some(State::Waiting));
                 }
             }
-            Fact::Terminating { asked, until } => {
+            Fact::Terminating { until, .. } => {
                 self.turn_pod(at, State::Stopping);
                 budget(&mut self.whole.budgets, at, *until);
-                // When the pod ends because it is done, a stop that is under way keeps its own budget if that is shorter.
-                let forced = self.terminating.is_none() && *asked;
                 for container in &mut self.containers {
-                    if container.is(State::Stopping) {
-                        let own = container.row.budgets.last().map_or(*until, |budget| budget.until);
-                        let until = if forced { *until } else { own.min(*until) };
-                        container.budget(at, until);
-                    }
                     // Nothing starts any more.
                     if container.is(State::Waiting) || container.is(State::BackOff) {
                         container.turn(at, None);
@@ -263,14 +256,11 @@ impl Fold {
             Fact::Probe { probe, result, .. } if *result != ProbeResult::Warning => {
                 container.mark(at, What::ProbeFailed(*probe));
             }
-            Fact::Stopping { until, cause } => {
+            Fact::Stopping { until, .. } => {
                 container.turn(at, Some(State::Stopping));
-                let until = match (cause, self.terminating) {
-                    (Cause::Pod, Some(pods)) => (*until).min(pods),
-                    _ => *until,
-                };
-                container.budget(at, until);
+                container.budget(at, *until);
             }
+            Fact::Budget { until } => container.budget(at, *until),
             Fact::Signal { number, .. } => container.mark(at, What::Signal(*number)),
             Fact::Ended { code, signal, reason, .. } => {
                 container.mark(at, What::Ended { code: *code, signal: *signal, reason: reason.clone() });

@@ -9,7 +9,6 @@ pub mod moments;
 pub mod place;
 pub mod svg;
 pub mod text;
-pub mod words;
 
 #[cfg(test)]
 pub(crate) mod tests;

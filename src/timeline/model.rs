@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::fold::{self, Told};
 use super::moments::{self, Moment};
-use super::words;
 use crate::history::Log;
 use crate::lifecycle::model::{HookKind, Kind, Phase, ProbeKind, Time};
+use crate::words;
 
 /// A pod's life so far.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,10 @@
 //! What happened, one line each, in the order of time: the narrator's words, shorter where much happens.
 
-use super::words;
 use crate::history::{Line, Log};
 use crate::lifecycle::fact::{Cause, Entry, Fact};
 use crate::lifecycle::model::{Kind, Time};
 use crate::narrate::Narrator;
+use crate::words;
 
 /// A line of the list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,8 +15,8 @@ use std::fmt::Write;
 use super::axis::Axis;
 use super::model::{End, Outcome, Row, Span, State, Timeline, What};
 use super::moments::Moment;
-use super::words;
-use crate::narrate::hook_name;
+use crate::words;
+use crate::words::hook_name;
 /// No narrower than this.
 pub const NARROWEST: usize = 60;
 /// Room behind the axis, for the exit code of a container that ends with the pod.

@@ -28,7 +28,7 @@ pub fn program(lab: &Lab, path: &str) -> Command {
         fs::write(bin.join(name), format!("#!/bin/sh\nexec {program} \"$@\"\n")).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    let path_variable = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let path_variable = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     let mut command = Command::new(path);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     command.env("BAREPOD", barepod).env("TMPDIR", &scratch).env("NO_COLOR", "1").env("PATH", path_variable);

@@ -2,11 +2,11 @@
 
 use super::page::*;
 use super::{is_solid, look};
-use crate::narrate::{hook_name, signal_name};
 use crate::timeline::axis::Axis;
 use crate::timeline::model::{Budget, End, Outcome, Row, Span, State, Timeline, What};
 use crate::timeline::place::Lanes;
-use crate::timeline::words;
+use crate::words;
+use crate::words::{hook_name, signal_name};
 
 /// A label that has its place: on which line, and from where.
 pub(super) struct Label {

@@ -20,8 +20,9 @@ use super::axis::Axis;
 use super::model::{Budget, End, Hook, Outcome, State, Timeline, What};
 use super::moments::Moment;
 use super::place::Lanes;
-use super::{text, words};
-use crate::narrate::{hook_name, signal_name};
+use super::text;
+use crate::words;
+use crate::words::{hook_name, signal_name};
 
 /// The whole picture; `list`: with the moments below it.
 pub fn render(timeline: &Timeline, list: bool) -> String {

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lifecycle::model::{Cause, Kind, ProbeKind};
-use crate::narrate::signal_name;
+use crate::lifecycle::model::{Cause, HookKind, Kind, ProbeKind};
 
 /// A duration for people, with two or three significant digits: `0.3 ms`, `12 ms`, `3.2 s`, `5 min 3 s`, `2 h 5 min`.
 pub fn duration(time: Duration) -> String {
@@ -87,8 +86,14 @@ pub fn list(names: &[&str]) -> String {
 
 /// One line, no control characters: what programs print must not move the cursor.
 pub fn clean(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String =
+        text.chars().map(|c| if c.is_control() || is_direction(c) { ' ' } else { c }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Characters that change the direction of the text after them.
+fn is_direction(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}')
 }
 
 /// At most `width` characters; what was cut ends with `…`.
@@ -99,6 +104,25 @@ pub fn cut(text: &str, width: usize) -> String {
     let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
     short.push('…');
     short
+}
+
+/// `postStart`, `preStop`, as manifests have it.
+pub fn hook_name(hook: HookKind) -> &'static str {
+    match hook {
+        HookKind::PostStart => "postStart",
+        HookKind::PreStop => "preStop",
+    }
+}
+
+/// `SIGTERM`, or `signal 64` for those without a name. See signal(7); the numbers are those of x86 and arm.
+pub fn signal_name(number: i32) -> String {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
+        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
+        "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let name = usize::try_from(number).ok().and_then(|number| NAMES.get(number.wrapping_sub(1)));
+    name.map_or_else(|| format!("signal {number}"), |name| format!("SIG{name}"))
 }
 
 #[cfg(test)]
