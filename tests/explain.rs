@@ -994,3 +994,41 @@ fn nothing_is_made_and_no_root_is_needed() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{error}");
     assert!(error.starts_with(&format!("barepod: {wrong}:4:")), "{error}");
 }
+
+#[test]
+fn the_comparison_notices_what_is_missing_what_is_different_and_what_is_out_of_order() {
+    let told: Value = serde_json::from_str(
+        r#"[{"name":"fsopen","args":["\"tmpfs\"","FSOPEN_CLOEXEC"],"gives":"fs"},
+            {"name":"fsmount","args":["fs","FSMOUNT_CLOEXEC","0"],"gives":"tree"},
+            {"name":"mkdirat","args":["parent","\"a\"","0755"],"if":"it is missing"},
+            {"name":"mount_setattr","args":["tree","\"\"","AT_EMPTY_PATH|AT_RECURSIVE","{attr_set=MOUNT_ATTR_RDONLY}"]}]"#,
+    )
+    .unwrap();
+    let told: Vec<&Value> = told.as_array().unwrap().iter().collect();
+    const SEEN: [&str; 3] = [
+        r#"fsopen("tmpfs", FSOPEN_CLOEXEC) = 4<anon_inode:[fscontext]>"#,
+        r#"fsmount(4<anon_inode:[fscontext]>, FSMOUNT_CLOEXEC, 0) = 6</>"#,
+        r#"mount_setattr(6</>, "", AT_RECURSIVE|AT_EMPTY_PATH, {attr_set=MOUNT_ATTR_RDONLY, attr_clr=0}, 32) = 0"#,
+    ];
+    let taken = |lines: &[String]| {
+        let seen: Vec<Seen> = lines.iter().map(|line| read_line(line).unwrap()).collect();
+        take(&told, &seen, &mut Bindings::default(), &mut Tally::default()).ok()
+    };
+    let seen = SEEN.map(str::to_owned);
+    assert_eq!(taken(&seen), Some(3));
+    assert_eq!(taken(&seen[..2]), None, "the last is missing");
+    assert_eq!(taken(&[seen[0].clone(), seen[2].clone(), seen[1].clone()]), None, "another order");
+    for (from, to) in [
+        ("\"tmpfs\"", "\"proc\""),
+        ("fsmount(4", "fsmount(5"),
+        ("mount_setattr(6", "mount_setattr(4"),
+        ("AT_RECURSIVE|", ""),
+        ("attr_clr=0", "attr_clr=MOUNT_ATTR_NOSUID"),
+        ("MOUNT_ATTR_RDONLY", "MOUNT_ATTR_NODEV"),
+        ("FSMOUNT_CLOEXEC, 0", "FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY"),
+    ] {
+        let changed = seen.clone().map(|line| line.replace(from, to));
+        assert_ne!(changed, seen, "{from}");
+        assert_eq!(taken(&changed), None, "{from} became {to}");
+    }
+}

@@ -73,7 +73,8 @@ fn ctrl_c_reaches_the_command_and_not_barepod() {
     let lab = Lab::new();
     let pod = lab.start_ready(SLEEPER);
     let mut person = Person::at(&lab, &["exec", "-it", &pod, "--", "sh"]);
-    person.types("echo ready-$((40+2)); sleep 1000\n");
+    // Said by the foreground job itself: before it is there, Ctrl-C would reach the shell.
+    person.types("sh -c 'echo ready-$((40+2)); sleep 1000'\n");
     person.sees("ready-42");
     person.types("\u{3}");
     person.types("echo interrupted-$?\n");
