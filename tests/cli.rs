@@ -702,7 +702,7 @@ fn logs_show_what_a_container_wrote_wholly_or_in_part() {
     let lab = Lab::new();
     let name = lab.start(&pod(
         "logs",
-        "for n in 1 2 3 4 5; do echo line $n; done; echo oops >&2",
+        "for n in 1 2 3 4 5; do echo line $n; done; sleep 0.5; echo oops >&2",
         "  - {name: other, image: box, command: [echo, elsewhere]}\n",
     ));
     lab.wait_ended(&name, 10);

@@ -71,16 +71,19 @@ impl LogWriter {
         let meta = file.metadata().with_context(|| format!("stat log {}", path.display()))?;
         ensure!(meta.is_file() && meta.nlink() == 1, "log {} is not a file of its own", path.display());
         let mut rotated = Vec::new();
+        let mut outdated = Vec::new();
         for entry in fs::read_dir(dir).with_context(|| format!("list {}", dir.display()))? {
             let entry = entry.with_context(|| format!("list {}", dir.display()))?;
             match attempt_of(&entry.file_name()) {
                 Some((of, true)) if of == attempt => rotated.push(entry.path()),
-                Some((of, _)) if of + 1 < attempt => {
-                    let old = entry.path();
-                    fs::remove_file(&old).with_context(|| format!("remove log {}", old.display()))?;
-                }
+                Some((of, is_rotated)) if of + 1 < attempt => outdated.push((of, !is_rotated, entry.path())),
                 _ => {}
             }
+        }
+        // The oldest first: a follower whose file has gone goes on with what is left, and takes that for newer.
+        outdated.sort();
+        for (_, _, old) in outdated {
+            fs::remove_file(&old).with_context(|| format!("remove log {}", old.display()))?;
         }
         rotated.sort();
         Ok(LogWriter {
