@@ -78,7 +78,7 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     // The pidfd is checked against start time and namespace, so a pid that was reused is noticed here.
     let container = instance.process.open()?;
     let cgroup = Cgroup::new(&Hierarchy::detect()?, &instance.cgroup)?;
-    let spec = store.pod(&options.pod).join(format!("{}.{}.json", instance.container, instance.attempt));
+    let spec = store.spec(&options.pod, instance);
     let spec: Spec = serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
     let process = spec.process().as_ref().context("process is missing")?;
     let steps = plan::exec_steps(process, &options.command)?;

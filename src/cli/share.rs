@@ -54,7 +54,7 @@ fn shares(store: &Store, pod: &str, record: &Record) -> Result<Shares> {
         let instance = record.instances.iter().find(|instance| instance.container == container.name);
         let running = match instance {
             Some(instance) => {
-                let spec = store.pod(pod).join(format!("{}.{}.json", instance.container, instance.attempt));
+                let spec = store.spec(pod, instance);
                 let spec = fs::read(&spec).context("read the container's spec")?;
                 alive(&instance.process, &rootfs(&spec, &bundle(&record.object, &container.name))?)
             }

@@ -120,7 +120,7 @@ pub(super) fn read(store: &Store, verb: &str, pod: &str) -> Result<Seen> {
         },
         None => (lock::is_held(&store.lock(pod))?, None),
     };
-    let bytes = match std::fs::read(store.pod(pod).join("events.jsonl")) {
+    let bytes = match std::fs::read(store.pod(pod).join(crate::pod::eventread::FILE)) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             bail!("{verb} {pod}: the pod never started: it has no event log")

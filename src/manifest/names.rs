@@ -1,5 +1,7 @@
 //! What the API server takes for a name. Each function returns what is wrong, as the end of a sentence.
 
+use crate::plan::refuse::IPC_SYSCTLS;
+
 /// A DNS-1123 label: containers, volumes, hostname, namespace.
 pub fn label(name: &str) -> Result<(), String> {
     if name.len() > 63 {
@@ -151,18 +153,9 @@ pub fn sysctl(name: &str) -> Result<String, String> {
     if name.len() > 253 || !dotted.contains('.') || !dotted.split('.').all(part) {
         return Err("is not the name of a kernel parameter".to_owned());
     }
-    const IPC: [&str; 8] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
-    let own =
-        dotted.starts_with("net.") || dotted.starts_with("fs.mqueue.") || IPC.contains(&dotted.as_str());
+    let own = dotted.starts_with("net.")
+        || dotted.starts_with("fs.mqueue.")
+        || IPC_SYSCTLS.contains(&dotted.as_str());
     if !own {
         return Err("belongs to the whole machine, not to a namespace of the pod".to_owned());
     }

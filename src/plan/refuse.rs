@@ -47,21 +47,23 @@ pub fn refuse(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
+/// Kernel parameters of an IPC namespace, ipc_namespaces(7); those of `fs.mqueue` are, too.
+pub const IPC_SYSCTLS: [&str; 8] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+];
+
 /// Only parameters that belong to a namespace which the container has may be set: everything else is the host's.
 fn sysctl(key: &str, namespaces: &[LinuxNamespace]) -> Result<()> {
-    const IPC: [&str; 8] = [
-        "kernel.msgmax",
-        "kernel.msgmnb",
-        "kernel.msgmni",
-        "kernel.sem",
-        "kernel.shmall",
-        "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ];
     let of = match key {
         key if key.starts_with("net.") => Some(LinuxNamespaceType::Network),
-        key if key.starts_with("fs.mqueue.") || IPC.contains(&key) => Some(LinuxNamespaceType::Ipc),
+        key if key.starts_with("fs.mqueue.") || IPC_SYSCTLS.contains(&key) => Some(LinuxNamespaceType::Ipc),
         _ => None,
     };
     let plain =

@@ -8,6 +8,9 @@ use anyhow::{Context, Result};
 
 use crate::history::{self, Line};
 
+/// Name of the event log in the pod's directory.
+pub const FILE: &str = "events.jsonl";
+
 /// Where a reader is in the event log of a pod.
 pub struct EventReader {
     path: PathBuf,
@@ -19,7 +22,7 @@ pub struct EventReader {
 impl EventReader {
     /// Begins at the beginning; the log need not be there yet. `directory`: the pod's.
     pub fn new(directory: &Path) -> EventReader {
-        EventReader { path: directory.join("events.jsonl"), log: None, line: Vec::new(), number: 0 }
+        EventReader { path: directory.join(FILE), log: None, line: Vec::new(), number: 0 }
     }
 
     /// The next whole line; `None` when there is no more for now. The inner error says what is wrong with a line.

@@ -31,7 +31,7 @@ pub struct EventLog {
 impl EventLog {
     /// Begins the log in the pod's directory.
     pub fn begin(directory: &Path, head: &Head) -> Result<EventLog> {
-        let path = directory.join("events.jsonl");
+        let path = directory.join(super::eventread::FILE);
         let file =
             File::options().append(true).create(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
         let mut log = EventLog { file: file.context("open event log")?, dropped: 0, length: 0, torn: false };

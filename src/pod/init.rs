@@ -57,13 +57,12 @@ pub fn main(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: PipeWrit
 /// Performs the steps of the sandbox.
 fn sandbox(blueprint: Blueprint, cgroup: &Cgroup, lock: i32, messages: &PipeWriter) -> Result<Sandbox> {
     let mut events = EventLog::begin(&blueprint.directory(), &events::head(&blueprint))?;
-    let events_of = &mut events;
     let mut making = Making {
         blueprint: &blueprint,
         cgroup,
         lock,
         messages,
-        events: events_of,
+        events: &mut events,
         control: None,
         reaper: None,
     };

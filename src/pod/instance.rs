@@ -191,7 +191,7 @@ fn write_plan(
     let rootfs = bundle.path.join(spec.root().as_ref().context("root is missing")?.path());
     let plan = plan::plan(&spec, &bundle.path, Rootfs::Overlay { lower: rootfs, layer }, blueprint.v2())?;
     // The final spec is kept for whoever wants to look, and for exec.
-    let file = format!("{name}.{}.json", instance.attempt);
+    let file = super::store::spec_file(name, instance.attempt);
     super::store::replace(&blueprint.directory(), &file, &serde_json::to_vec(&spec)?)?;
     let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let cgroup = cgroup.context("cgroup path is missing")?;

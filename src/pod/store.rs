@@ -3,7 +3,7 @@
 //! ```text
 //! ROOT/locks/NAME             held by the pod init as long as it lives (an open-file-description lock)
 //! ROOT/pods/NAME/record.json  replaced as a whole at every change
-//! ROOT/pods/NAME/events.jsonl one Kubernetes Event per line
+//! ROOT/pods/NAME/events.jsonl the event log: a head, then one fact per line
 //! ROOT/pods/NAME/CTR.N.json   the final OCI spec of each container instance
 //! ROOT/pods/NAME/control      the pod init's socket
 //! ROOT/pods/NAME/sandbox      mount point of the scratch tmpfs; empty for everybody outside the pod
@@ -106,6 +106,11 @@ impl Store {
     /// `ROOT/pods/NAME`
     pub fn pod(&self, name: &str) -> PathBuf {
         self.root.join("pods").join(name)
+    }
+
+    /// `ROOT/pods/NAME/CTR.N.json`: the final OCI spec of an instance.
+    pub fn spec(&self, pod: &str, instance: &InstanceRecord) -> PathBuf {
+        self.pod(pod).join(spec_file(&instance.container, instance.attempt))
     }
 
     /// The names of all pods that have a directory, in order.
@@ -224,6 +229,11 @@ impl Record {
             .flatten()
             .any(|condition| condition["type"] == kind && condition["status"] == "True")
     }
+}
+
+/// `CTR.N.json`
+pub fn spec_file(container: &str, attempt: u32) -> String {
+    format!("{container}.{attempt}.json")
 }
 
 /// Replaces the record of the pod in `directory`: whoever reads sees the old one or the new one.
