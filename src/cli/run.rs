@@ -372,10 +372,7 @@ impl<'a> Session<'a> {
         }
         process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
         let (record, liveness) = self.store.view(&self.name)?;
-        // The pod init cannot remove the cgroup that it is in; whoever sees it end does.
-        if let Some(_held) = remove::take(self.store, &self.name)? {
-            super::tell_killed(&self.name, &remove::cgroups(self.store, &record)?);
-        }
+        super::tell_killed(&self.name, &remove::cgroups_of_ended(self.store, &self.name, &record)?);
         if liveness == Liveness::Lost {
             bail!("pod {} was lost: its init process was killed", self.name);
         }

@@ -44,7 +44,7 @@ pub fn stop(store: &Store, name: &str, grace: Option<u64>) -> Result<()> {
     let start = Instant::now();
     if let Err(error) = control::ask(&store.pod(name), &Request::Stop { grace }) {
         if wait_for_end(store, name, Duration::from_millis(200))? {
-            return Ok(()); // it ended while we asked
+            return clear(store, name, &record); // it ended while we asked
         }
         kill(store, name, &record)?;
         bail!("the pod init did not answer ({error:#}); it was killed");
@@ -53,7 +53,7 @@ pub fn stop(store: &Store, name: &str, grace: Option<u64>) -> Result<()> {
         kill(store, name, &record)?;
         bail!("the pod did not end within {} s; it was killed", patience.as_secs());
     }
-    Ok(())
+    clear(store, name, &record)
 }
 
 /// The lock is free when the pod init is gone; until then its end shows in its pidfd.
@@ -87,8 +87,10 @@ fn kill(store: &Store, name: &str, record: &Record) -> Result<()> {
         // It has not written down yet who it is; but its cgroup is known.
         None => Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?.kill(Duration::from_secs(2))?,
     }
-    if let Some(_held) = remove::take(store, name)? {
-        super::tell_killed(name, &remove::cgroups(store, record)?);
-    }
+    clear(store, name, record)
+}
+
+fn clear(store: &Store, name: &str, record: &Record) -> Result<()> {
+    super::tell_killed(name, &remove::cgroups_of_ended(store, name, record)?);
     Ok(())
 }

@@ -89,14 +89,23 @@ impl Reader {
     /// Finds the place to begin; `timestamps` is not looked at. A log that does not exist yet is waited for by
     /// [`Reader::pump`], a previous one that does not exist is an error.
     pub fn open(dir: &Path, options: &Options) -> Result<Reader> {
-        let newest = options.attempt.or(attempts(dir)?.last().copied());
-        let attempt = if options.previous { newest.and_then(|newest| newest.checked_sub(1)) } else { newest };
-        let file = attempt.map_or(Ok(None), |attempt| {
-            stable(dir, attempt, |files| match options.tail {
-                Some(lines) => open_tail(files, lines),
-                None => files.first().map(|path| open(path)).transpose(),
-            })
-        })?;
+        let newest = || Ok::<_, anyhow::Error>(options.attempt.or(attempts(dir)?.last().copied()));
+        let mut seen = newest()?;
+        let (attempt, file) = loop {
+            let attempt = if options.previous { seen.and_then(|seen| seen.checked_sub(1)) } else { seen };
+            let file = attempt.map_or(Ok(None), |attempt| {
+                stable(dir, attempt, |files| match options.tail {
+                    Some(lines) => open_tail(files, lines),
+                    None => files.first().map(|path| open(path)).transpose(),
+                })
+            })?;
+            // A restart meanwhile may have taken the wanted log away, and then another one is the wanted.
+            let now = newest()?;
+            if file.is_some() || now == seen {
+                break (attempt, file);
+            }
+            seen = now;
+        };
         ensure!(!options.previous || file.is_some(), "there is no previous instance with a log");
         let attempt = if file.is_some() { attempt } else { options.attempt };
         let onward = options.follow && !options.previous;

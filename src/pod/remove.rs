@@ -85,6 +85,17 @@ fn lives(record: &Record) -> Result<bool> {
         .any(|pid| process::is_init_of_child_namespace(pid) && !process::is_dying(pid)))
 }
 
+/// Removes the cgroups of a pod that was seen to end: its pod init cannot remove the one that it is in.
+pub fn cgroups_of_ended(store: &Store, name: &str, record: &Record) -> Result<Vec<String>> {
+    let Some(_held) = take(store, name)? else { return Ok(Vec::new()) };
+    let holders = cgroups(store, record)?;
+    // Somebody has removed the pod meanwhile, and the lock was made anew by being taken.
+    if !store.pod(name).exists() {
+        remove_file(&store.lock(name))?;
+    }
+    Ok(holders)
+}
+
 /// Kills and removes the cgroups of a pod. What comes back names the outside processes that had to be killed for it.
 pub fn cgroups(store: &Store, record: &Record) -> Result<Vec<String>> {
     let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;

@@ -221,6 +221,25 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Removes the cgroups of this lab, as far as they are empty; those below it that were still there.
+    fn cgroups_left(&self) -> Vec<PathBuf> {
+        let mut left = Vec::new();
+        for top in cgroup_directories(&self.cgroup) {
+            let within =
+                |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+            let mut all = vec![top];
+            for at in 0.. {
+                let Some(dir) = all.get(at).cloned() else { break };
+                all.extend(within(dir).filter(|path| path.is_dir()));
+            }
+            all.iter().rev().for_each(|dir| drop(fs::remove_dir(dir)));
+            left.extend(all.into_iter().skip(1));
+        }
+        left
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
         let names: Vec<String> = fs::read_dir(self.root().join("pods"))
@@ -230,10 +249,10 @@ impl Drop for Lab {
             self.output(&["rm", "-f", &name]);
         }
         self.output(&["gc"]);
-        for cgroup in cgroup_directories(&self.cgroup) {
-            fs::remove_dir(&cgroup).ok();
-        }
+        let left = self.cgroups_left();
         fs::remove_dir_all(&self.dir).ok();
+        // A test that has failed already may leave anything; every other has taken all of it down again.
+        assert!(left.is_empty() || std::thread::panicking(), "left behind: {left:#?}");
     }
 }
 
