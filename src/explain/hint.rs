@@ -210,10 +210,10 @@ pub fn hint(step: &str, errno: i32) -> Option<&'static str> {
             "the hard limit is above barepod's own and CAP_SYS_RESOURCE is missing: lower it in config.json"
         }
         ("rlimit", EINVAL) => "the soft limit is above the hard one",
-        ("sysctl" | "unprivileged-ports", EACCES | EROFS) => {
+        ("sysctl", EACCES | EROFS) => {
             "/proc/sys is read-only here, as inside another container: run barepod on the host or in a VM"
         }
-        ("sysctl" | "unprivileged-ports", ENOENT) => {
+        ("sysctl", ENOENT) => {
             "the kernel has no such parameter: its module is not loaded, or the name is misspelt"
         }
         ("sysctl", EINVAL) => "the kernel refuses the value: cat the file to see the form",

@@ -164,10 +164,10 @@ pub fn of_sandbox(step: &str) -> Reason {
             "a new network namespace has only lo, and it is down; the second socket proves that 127.0.0.1 is there",
             &["netdevice(7)", "network_namespaces(7)"],
         ),
-        "unprivileged-ports" => (
-            "any user of the pod may listen on ports below 1024, as under containerd; the parameter belongs to the \
-             network namespace",
-            &["ip(7)", "proc_sys_net(5)"],
+        "sysctl" => (
+            "kernel parameters of the pod's own namespaces. First any user of the pod may listen on ports below 1024, as \
+             under containerd; then the manifest's, so that they win",
+            &["ip(7)", "proc_sys(5)"],
         ),
         "scratch" => (
             "writable layers and generated files lie on a tmpfs that only the pod's mount namespace has: nothing of \

@@ -25,14 +25,6 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The kernel parameters of the manifest for one kind of namespace.
-    fn sysctls(&self, of_network: bool) -> Vec<Call> {
-        let all = self.pod.security.sysctls.iter().filter(|(name, _)| name.starts_with("net.") == of_network);
-        let writes =
-            all.flat_map(|(name, value)| write_proc(&format!("sys/{}", name.replace('.', "/")), value));
-        std::iter::once(open_proc()).chain(writes).collect()
-    }
-
     /// What a fresh tmpfs volume gets: its group, and files, laid out behind links as a kubelet does it.
     fn fill(&self, name: &str, place: &Path) -> Vec<Call> {
         let group = self.pod.security.fs_group.map(|group| group.to_string());
@@ -106,9 +98,8 @@ pub fn calls(step: &SandboxStep, place: &Place) -> Vec<Call> {
                 ["probe", "{sa_family=AF_INET, sin_port=htons(0), sin_addr=inet_addr(\"127.0.0.1\")}", "16"],
             ),
         ],
-        SandboxStep::UnprivilegedPorts => {
-            let ports = write_proc("sys/net/ipv4/ip_unprivileged_port_start", "0");
-            [vec![open_proc()], ports, place.sysctls(true)].concat()
+        SandboxStep::Sysctl { name, value } => {
+            [vec![open_proc()], write_proc(&format!("sys/{}", name.replace('.', "/")), value)].concat()
         }
         SandboxStep::Scratch { size } => tmpfs(place.scratch, 0o700, *size, "755", "private"),
         SandboxStep::Volume { name, size } => {
@@ -118,8 +109,7 @@ pub fn calls(step: &SandboxStep, place: &Place) -> Vec<Call> {
             made.chain(place.fill(name, &volumes.join(name))).collect()
         }
         SandboxStep::SharedMemory => {
-            let mount = tmpfs(&place.scratch.join("shm"), 0o755, Some(SHARED_MEMORY), "1777", "private");
-            [mount, place.sysctls(false)].concat()
+            tmpfs(&place.scratch.join("shm"), 0o755, Some(SHARED_MEMORY), "1777", "private")
         }
         SandboxStep::EtcFiles => {
             let etc = place.scratch.join("etc");
@@ -161,7 +151,9 @@ pub fn by_hand(step: &SandboxStep, place: &Place) -> Option<String> {
         SandboxStep::OomScoreAdj(value) => format!("echo {value} >/proc/self/oom_score_adj"),
         SandboxStep::Hostname(name) => format!("hostname {}", shell::word(name)),
         SandboxStep::Loopback => "ip link set lo up".to_owned(),
-        SandboxStep::UnprivilegedPorts => "sysctl -w net.ipv4.ip_unprivileged_port_start=0".to_owned(),
+        SandboxStep::Sysctl { name, value } => {
+            format!("sysctl -w {}", shell::word(&format!("{name}={value}")))
+        }
         SandboxStep::Scratch { size } => tmpfs_by_hand(place.scratch, *size, "755", "private"),
         SandboxStep::Volume { name, size } => {
             tmpfs_by_hand(&place.scratch.join("volumes").join(name), *size, "777", "shared")

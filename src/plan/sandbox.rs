@@ -22,8 +22,13 @@ pub enum SandboxStep {
     Hostname(String),
     /// netdevice(7): `lo` up in the pod's network namespace.
     Loopback,
-    /// ip(7): any user of the pod may bind ports below 1024.
-    UnprivilegedPorts,
+    /// proc_sys(5): a kernel parameter of the pod's namespaces.
+    Sysctl {
+        /// Its name, with dots.
+        name: String,
+        /// What is written.
+        value: String,
+    },
     /// A tmpfs for writable layers and generated files, in the pod's mount namespace only.
     Scratch {
         /// Size in bytes; half of RAM without.
@@ -59,6 +64,8 @@ pub struct SandboxSpec {
     pub share_process_namespace: bool,
     /// `hostNetwork`: the host's network and host name stay.
     pub host_network: bool,
+    /// `sysctls` of the pod.
+    pub sysctls: Vec<(String, String)>,
     /// `hostIPC`: the host's shared memory stays.
     pub host_ipc: bool,
     /// One cgroup hierarchy.
@@ -85,6 +92,7 @@ impl SandboxSpec {
             memory_limit: limit,
             share_process_namespace: pod.share_process_namespace,
             host_network: pod.host_network,
+            sysctls: pod.security.sysctls.clone(),
             host_ipc: pod.host_ipc,
             v2,
         }
@@ -110,13 +118,18 @@ pub fn steps(spec: &SandboxSpec) -> Vec<SandboxStep> {
         SandboxStep::Propagation,
         SandboxStep::OomScoreAdj(-998), // the value of the kubelet's own pause container
     ]);
+    let sysctl =
+        |name: &str, value: &str| SandboxStep::Sysctl { name: name.to_owned(), value: value.to_owned() };
     if !spec.host_network {
         steps.extend([
             SandboxStep::Hostname(spec.hostname.clone()),
             SandboxStep::Loopback,
-            SandboxStep::UnprivilegedPorts,
+            // ip(7): any user of the pod may bind ports below 1024.
+            sysctl("net.ipv4.ip_unprivileged_port_start", "0"),
         ]);
     }
+    // The manifest's own come after, so that they win.
+    steps.extend(spec.sysctls.iter().map(|(name, value)| sysctl(name, value)));
     steps.push(SandboxStep::Scratch { size: spec.memory_limit });
     // Volumes lie on the scratch tmpfs, so they come after it; no container can start before its volumes exist.
     steps.extend(
@@ -143,7 +156,7 @@ impl SandboxStep {
         "oom-score-adj",
         "hostname",
         "loopback",
-        "unprivileged-ports",
+        "sysctl",
         "scratch",
         "volume",
         "shared-memory",
@@ -161,7 +174,7 @@ impl SandboxStep {
             SandboxStep::OomScoreAdj(_) => "oom-score-adj",
             SandboxStep::Hostname(_) => "hostname",
             SandboxStep::Loopback => "loopback",
-            SandboxStep::UnprivilegedPorts => "unprivileged-ports",
+            SandboxStep::Sysctl { .. } => "sysctl",
             SandboxStep::Scratch { .. } => "scratch",
             SandboxStep::Volume { .. } => "volume",
             SandboxStep::SharedMemory => "shared-memory",
@@ -181,7 +194,7 @@ impl fmt::Display for SandboxStep {
             SandboxStep::OomScoreAdj(value) => write!(f, "set oom_score_adj {value}"),
             SandboxStep::Hostname(name) => write!(f, "set hostname {name}"),
             SandboxStep::Loopback => write!(f, "bring lo up"),
-            SandboxStep::UnprivilegedPorts => write!(f, "set net.ipv4.ip_unprivileged_port_start 0"),
+            SandboxStep::Sysctl { name, value } => write!(f, "set sysctl {name} {value}"),
             SandboxStep::Scratch { .. } => write!(f, "mount scratch tmpfs"),
             SandboxStep::Volume { name, .. } => write!(f, "mount tmpfs for volume {name}"),
             SandboxStep::SharedMemory => write!(f, "mount tmpfs for /dev/shm"),
@@ -217,7 +230,7 @@ mod tests {
     #[test]
     fn what_the_host_shares_is_left_alone() {
         let network = SandboxSpec { host_network: true, ..SandboxSpec::default() };
-        for name in ["hostname", "loopback", "unprivileged-ports"] {
+        for name in ["hostname", "loopback", "sysctl"] {
             assert!(!names(&network).contains(&name) && names(&SandboxSpec::default()).contains(&name));
         }
         let ipc = SandboxSpec { host_ipc: true, ..SandboxSpec::default() };

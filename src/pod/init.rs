@@ -16,11 +16,13 @@ use super::events::{self, EventLog};
 use super::reaper;
 use super::start::{Blueprint, Message, Wait};
 use super::supervisor::Supervisor;
+use super::volume::files;
 use crate::container::child::Watched;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::process::{self, Child};
 use crate::kernel::{identity, mount, network, sys};
 use crate::lifecycle::fact::Fact;
+use crate::manifest::VolumeSource;
 use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
 
 /// The sandbox, made.
@@ -149,12 +151,7 @@ impl Making<'_> {
             }
             SandboxStep::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
             SandboxStep::Loopback => network::loopback_up(),
-            SandboxStep::UnprivilegedPorts => {
-                let proc = identity::open_proc()?;
-                identity::set_sysctl(&proc, "net.ipv4.ip_unprivileged_port_start", "0")?;
-                // The manifest's own come after, so that they win.
-                self.blueprint.set_sysctls(|name| name.starts_with("net."))
-            }
+            SandboxStep::Sysctl { name, value } => identity::set_sysctl(identity::open_proc()?, name, value),
             SandboxStep::Scratch { size } => {
                 make_directory(&scratch, 0o700)?;
                 mount_tmpfs(&scratch, *size, "755", "private")
@@ -164,12 +161,11 @@ impl Making<'_> {
                 make_directory(&place, 0o755)?;
                 // Shared, so that containers with mountPropagation see one another's mounts in it.
                 mount_tmpfs(&place, *size, "777", "shared")?;
-                self.blueprint.fill(name, &place)
+                fill(self.blueprint, name, &place)
             }
             SandboxStep::SharedMemory => {
                 make_directory(&scratch.join("shm"), 0o755)?;
-                mount_tmpfs(&scratch.join("shm"), Some(64 << 20), "1777", "private")?;
-                self.blueprint.set_sysctls(|name| !name.starts_with("net."))
+                mount_tmpfs(&scratch.join("shm"), Some(64 << 20), "1777", "private")
             }
             SandboxStep::EtcFiles => etc_files(&scratch.join("etc"), self.blueprint),
             SandboxStep::Reaper => {
@@ -181,6 +177,19 @@ impl Making<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// Gives a fresh tmpfs volume its owner and its files.
+fn fill(blueprint: &Blueprint, volume: &str, place: &Path) -> Result<()> {
+    let pod = &blueprint.manifest.pod;
+    files::own(place, pod.security.fs_group)?;
+    let found = pod.volumes.iter().find(|one| one.name == volume).map(|one| &one.source);
+    match found {
+        Some(VolumeSource::Files(list)) => {
+            files::fill(place, list, &blueprint.downward(), pod.security.fs_group, blueprint.started)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::PipeReader;
 use std::os::fd::AsRawFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -13,15 +13,13 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use super::store::{ContainerName, Record, Store, make_directory, write_record};
-use super::volume::files;
 use super::{init, remove};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
-use crate::kernel::identity;
 use crate::kernel::machine::Machine;
 use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::model::{Backoff, Kind};
-use crate::manifest::{Downward, Manifest, VolumeSource};
+use crate::manifest::{Downward, Manifest};
 use crate::object::{ContainerHost, Host, pod_object};
 use crate::plan::sandbox;
 
@@ -160,28 +158,6 @@ impl Blueprint {
     /// The host name that containers see: the machine's own with `hostNetwork`.
     pub fn hostname(&self) -> &str {
         if self.manifest.pod.host_network { &self.machine.name } else { &self.manifest.pod.hostname }
-    }
-
-    /// Sets the kernel parameters of the manifest that belong to one kind of namespace.
-    pub fn set_sysctls(&self, of: impl Fn(&str) -> bool) -> Result<()> {
-        let proc = identity::open_proc()?;
-        let mut wanted = self.manifest.pod.security.sysctls.iter().filter(|(name, _)| of(name));
-        wanted.try_for_each(|(name, value)| {
-            identity::set_sysctl(&proc, name, value).with_context(|| format!("set sysctl {name}"))
-        })
-    }
-
-    /// Gives a fresh tmpfs volume its owner and its files.
-    pub fn fill(&self, volume: &str, place: &Path) -> Result<()> {
-        let pod = &self.manifest.pod;
-        files::own(place, pod.security.fs_group)?;
-        let found = pod.volumes.iter().find(|one| one.name == volume).map(|one| &one.source);
-        match found {
-            Some(VolumeSource::Files(list)) => {
-                files::fill(place, list, &self.downward(), pod.security.fs_group, self.started)
-            }
-            _ => Ok(()),
-        }
     }
 
     /// One cgroup hierarchy.
