@@ -86,14 +86,72 @@ fn step(lab: &Lab, manifest: &str, answers: &str) -> (Option<i32>, String, Strin
 #[test]
 fn step_pauses_before_each_phase_and_says_how_to_look() {
     let lab = Lab::new();
-    let (code, shown, said) = step(&lab, &lab.manifest(ONE), "\n\n\n\n\n");
+    let sidecar = format!(
+        "  initContainers: [{{name: proxy, image: box, restartPolicy: Always, command: [sh, -c, \"{UNTIL_TERM}\"],\n    \
+         lifecycle: {{preStop: {{exec: {{command: [sh, -c, echo bye]}}}}}}}}]\n  containers:"
+    );
+    let manifest = ONE.replace("  containers:", &sidecar).replace("echo hello", "echo hello; sleep 1");
+    let (code, shown, said) = step(&lab, &lab.manifest(&manifest), &"\n".repeat(12));
     assert_eq!(code, Some(0), "{said}");
-    for pause in ["sandbox, before propagation", "sandbox, before control", "app, before take-sources"] {
-        assert!(said.contains(pause), "{pause}: {said}");
-    }
-    assert!(said.contains("app, before pivot-root") && said.contains("app, before exec"), "{said}");
-    assert!(said.contains("nsenter -t "), "{said}");
+    let pauses: Vec<&str> =
+        said.lines().filter_map(|line| line.strip_prefix("── ")?.strip_suffix(" ──")).collect();
+    let made = ["take-sources", "pivot-root", "exec"];
+    let making = |name: &str| made.map(|step| format!("container {name}, before {step}")).to_vec();
+    let wanted = [
+        vec!["sandbox, before propagation".to_owned(), "sandbox, before control".to_owned()],
+        making("proxy"),
+        making("app"),
+        vec!["container app, before post-start".to_owned()],
+        vec!["container proxy, before pre-stop".to_owned(), "container proxy, before stop-signal".to_owned()],
+        vec!["sandbox, before end".to_owned()],
+    ];
+    assert_eq!(pauses, wanted.concat(), "{said}");
+    assert!(said.contains("nsenter -t ") && said.contains("barepod why one"), "{said}");
     assert!(shown.contains("app | hello"), "{shown}");
+}
+
+#[test]
+fn while_a_pod_pauses_its_grace_period_does_not_run_and_its_end_is_noticed() {
+    let lab = Lab::new();
+    let manifest = ONE.replace("echo hello", UNTIL_TERM).replace("Seconds: 1", "Seconds: 3").replace(
+        "postStart: {exec: {command: [sh, -c, \"echo from the hook; sleep 0.2\"]}}",
+        "preStop: {exec: {command: [sh, -c, echo bye]}}",
+    );
+    let out = lab.dir.join("said");
+    let said = || std::fs::read_to_string(&out).unwrap();
+    let begin = || {
+        let mut command = lab.command(&["run", "--step", &lab.manifest(&manifest)]);
+        let file = std::fs::File::create(&out).unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let mut answers = child.stdin.take().unwrap();
+        answers.write_all(b"\n\n\n\n\n").unwrap();
+        lab.until("Ready", seconds(20), || {
+            lab.output(&["wait", "one", "--for=Ready", "--timeout", "100ms"]).status.success()
+        });
+        (child, answers)
+    };
+    let (mut child, mut answers) = begin();
+    let mut stop = lab.background(&["stop", "one"]);
+    lab.until("the hook's pause", seconds(10), || said().contains("before pre-stop"));
+    std::thread::sleep(std::time::Duration::from_millis(3500)); // longer than the grace period
+    answers.write_all(b"\n\n\n").unwrap();
+    assert!(child.wait().unwrap().success(), "the program has ended by itself: {}", said());
+    assert_eq!(stop.code(seconds(10)), Some(0), "{}", stop.stderr());
+    let all = lab.ok(&["events", "one", "--all"]);
+    assert!(all.contains("preStop has returned") && !all.contains("SIGKILL"), "{all}");
+    lab.ok(&["rm", "one"]);
+    // Somebody else ends it: the prompt does not wait for an answer.
+    let (mut child, _answers) = begin();
+    let mut stop = lab.background(&["stop", "one"]);
+    lab.until("the hook's pause", seconds(10), || said().contains("before pre-stop"));
+    lab.kill_init("one");
+    child.wait().unwrap();
+    assert!(
+        said().ends_with("the pod has ended\nbarepod: pod one was lost: its init process was killed\n"),
+        "{}",
+        said()
+    );
+    stop.code(seconds(10));
 }
 
 #[test]

@@ -1,20 +1,18 @@
 //! `barepod run`
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::load;
 use super::show::Show;
-use super::step;
+use super::step::{Answer, Pauses};
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::machine::Machine;
 use crate::kernel::watch::Watch;
@@ -48,7 +46,7 @@ pub struct Options {
     /// Show every kernel step as it happens, with its duration
     #[arg(long)]
     trace: bool,
-    /// Pause at each phase of the start, say what exists and how to look at it
+    /// Pause at each phase, say what exists and how to look at it; the pod's clock stands meanwhile
     #[arg(long, conflicts_with_all = ["detach", "wait_at"])]
     step: bool,
     /// Stop and wait at this step (sandbox.STEP or container.STEP, see docs/steps.md), to look around or to pull the plug
@@ -76,12 +74,9 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         loaded.manifest.rename(name);
     }
     let name = loaded.manifest.pod.name.clone();
-    let (go_reader, go) = std::io::pipe().context("make the pipe that ends pauses")?;
-    let watching = Watching {
-        trace: options.trace,
-        waits: if options.step { step::waits() } else { options.wait_at.iter().cloned().collect() },
-        go: options.step.then_some(go_reader),
-    };
+    let mut watching =
+        Watching { trace: options.trace, waits: options.wait_at.iter().cloned().collect(), go: None };
+    let pauses = if options.step { Some(Pauses::begin(&name, &mut watching)?) } else { None };
     let blueprint = Blueprint {
         store: store.clone(),
         name: name.clone(),
@@ -100,8 +95,8 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
     signals.thread_block().context("block signals")?;
     let signals =
         SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?;
-    let mut session =
-        Session::start(store, blueprint, &options, go, signals).with_context(|| format!("start {name}"))?;
+    let mut session = Session::start(store, blueprint, &options, pauses, signals)
+        .with_context(|| format!("start {name}"))?;
     if verbose {
         session.describe()?;
     }
@@ -153,14 +148,10 @@ struct Session<'a> {
     show: Option<Show>,
     /// News of the pod's files.
     watch: Watch,
-    /// Standard input, where pauses are answered.
-    answers: BufReader<File>,
     /// The pod init says nothing any more.
     heard_all: bool,
     /// `--step`.
-    pauses: bool,
-    /// Where a pause is ended; `None` when there are to be none any more.
-    go: Option<PipeWriter>,
+    pauses: Option<Pauses>,
 }
 
 impl<'a> Session<'a> {
@@ -169,7 +160,7 @@ impl<'a> Session<'a> {
         store: &'a Store,
         blueprint: Blueprint,
         options: &Options,
-        go: PipeWriter,
+        pauses: Option<Pauses>,
         signals: SignalFd,
     ) -> Result<Session<'a>> {
         let name = blueprint.name.clone();
@@ -177,23 +168,8 @@ impl<'a> Session<'a> {
         let heard = BufReader::new(started.messages.try_clone().context("copy message pipe")?);
         let show = if options.detach { None } else { Some(Show::new(store, &name)?) };
         let watch = Watch::new(&[&store.pod(&name)])?;
-        let (pauses, go) = (options.step, Some(go));
-        let answers =
-            File::from(std::io::stdin().as_fd().try_clone_to_owned().context("copy standard input")?);
-        let answers = BufReader::new(answers);
-        let mut session = Session {
-            store,
-            name,
-            started,
-            heard,
-            signals,
-            show,
-            watch,
-            answers,
-            heard_all: false,
-            pauses,
-            go,
-        };
+        let mut session =
+            Session { store, name, started, heard, signals, show, watch, heard_all: false, pauses };
         let mut deadline = Instant::now() + SANDBOX_DEADLINE;
         loop {
             match session.next_message(deadline)? {
@@ -282,8 +258,9 @@ impl<'a> Session<'a> {
 
     /// Somebody waits before a step: to be looked at with `--step`, or for fault injection.
     fn waits(&mut self, wait: &Wait) -> Result<Answer> {
-        let init = self.started.init.pid;
-        if !self.pauses {
+        self.catch_up(false);
+        let Some(pauses) = &mut self.pauses else {
+            let init = self.started.init.pid;
             let layer = if wait.container.is_some() { "container" } else { "sandbox" };
             let step = &wait.step;
             super::say(&format!(
@@ -291,46 +268,8 @@ impl<'a> Session<'a> {
                 self.name
             ));
             return Ok(Answer::Go);
-        }
-        if self.go.is_none() {
-            return Ok(Answer::Run);
-        }
-        self.catch_up(false);
-        let mut terminal = std::io::stderr();
-        write!(terminal, "{}", step::words(wait, init)).context("print a pause")?;
-        let answer = self.read_answer()?;
-        match (&mut self.go, answer) {
-            (Some(go), Answer::Go) => go.write_all(&[0]).context("end a pause")?,
-            // The end of the pipe ends this pause and all to come.
-            _ => self.go = None,
-        }
-        Ok(answer)
-    }
-
-    /// One line of standard input; Ctrl-C ends the pod, the end of the input ends the pauses.
-    fn read_answer(&mut self) -> Result<Answer> {
-        loop {
-            if self.answers.buffer().is_empty() {
-                let both = [self.answers.get_ref().as_fd(), self.signals.as_fd()];
-                match poll(&mut both.map(|fd| PollFd::new(fd, PollFlags::POLLIN)), PollTimeout::NONE) {
-                    Err(nix::Error::EINTR) => continue,
-                    polled => polled.context("wait for an answer")?,
-                };
-            }
-            if self.signals.read_signal().context("read signalfd")?.is_some() {
-                return Ok(Answer::End);
-            }
-            let mut line = String::new();
-            if self.answers.read_line(&mut line).context("read an answer")? == 0 {
-                return Ok(Answer::Run);
-            }
-            match line.trim() {
-                "" => return Ok(Answer::Go),
-                "c" => return Ok(Answer::Run),
-                "q" => return Ok(Answer::End),
-                _ => write!(std::io::stderr(), "[Enter], c or q: ").context("print a pause")?,
-            }
-        }
+        };
+        pauses.pause(wait, &self.started.init, &self.signals)
     }
 
     /// Shows what is new. When nobody reads any more there is nothing left to show; the pod runs on.
@@ -360,7 +299,10 @@ impl<'a> Session<'a> {
                 // The first asks politely; the second has had enough.
                 let grace = interrupted.then_some(0);
                 interrupted = true;
-                if let Err(error) = control::ask(&self.store.pod(&self.name), &Request::Stop { grace }) {
+                // A pod that has ended meanwhile does not answer, and need not.
+                if let Err(error) = control::ask(&self.store.pod(&self.name), &Request::Stop { grace })
+                    && !process::readable(self.started.init.pidfd.as_fd(), Duration::ZERO)?
+                {
                     super::say(&format!("barepod: stop {}: {error:#}", self.name));
                 }
             }
@@ -394,17 +336,6 @@ impl<'a> Session<'a> {
         }
         Ok(end)
     }
-}
-
-/// What is answered at a pause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// On to the next pause.
-    Go,
-    /// On without pauses.
-    Run,
-    /// The pod is to end.
-    End,
 }
 
 /// 0 if the pod Succeeded, else the exit code of the first regular container that failed.

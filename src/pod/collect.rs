@@ -35,6 +35,7 @@ impl Supervisor {
         add(self.signals.as_fd());
         self.sandbox.reaper.iter().for_each(|reaper| add(reaper.pidfd.as_fd()));
         self.sandbox.control.descriptors().for_each(&mut add);
+        self.go().into_iter().for_each(&mut add);
         for running in &self.running {
             if running.ended.is_none() {
                 add(running.child.pidfd.as_fd());
@@ -59,7 +60,10 @@ impl Supervisor {
         let clearing = self.running.iter().any(|running| running.ended.is_some()).then(|| now + CLEARING);
         let deadlines =
             self.helpers.iter().filter(|helper| !helper.timed_out).filter_map(|helper| helper.deadline);
-        let next = self.lifecycle.next_wakeup().into_iter().chain(clearing).chain(deadlines).min();
+        // During a pause the clock stands, and no time comes; only what is to be cleared is looked at again.
+        let wakeup =
+            self.lifecycle.next_wakeup().into_iter().chain(deadlines).filter(|_| self.go().is_none());
+        let next = wakeup.chain(clearing).min();
         let Some(next) = next else { return PollTimeout::NONE };
         // Rounded up: waking a moment too early would only find nothing to do, again and again.
         let millis = next.saturating_sub(now).as_nanos().div_ceil(1_000_000).min(60_000);
@@ -69,6 +73,7 @@ impl Supervisor {
     /// Looks at everything once and notes what happened.
     pub(super) fn collect(&mut self) -> Result<()> {
         self.take_signals()?;
+        self.hear_go()?;
         self.watch_reaper()?;
         self.answer_requests();
         self.collect_instances()?;
@@ -79,7 +84,7 @@ impl Supervisor {
     /// A host that shuts down asks its processes to end; for a pod that means the same as `stop`.
     fn take_signals(&mut self) -> Result<()> {
         while self.signals.read_signal().context("read signalfd")?.is_some() {
-            self.inbox.push(Event::Stop { grace: self.lifecycle.spec().grace });
+            self.inbox.push_back(Event::Stop { grace: self.lifecycle.spec().grace });
         }
         Ok(())
     }
@@ -99,7 +104,7 @@ impl Supervisor {
         let mut signalled = Vec::new();
         self.sandbox.control.serve(|request| match request {
             Request::Stop { grace } => {
-                inbox.push(Event::Stop {
+                inbox.push_back(Event::Stop {
                     grace: grace.map_or(spec.grace, |grace| Duration::from_secs(grace.min(i32::MAX as u64))),
                 });
                 Reply::Ok
@@ -204,7 +209,7 @@ impl Supervisor {
         if !open {
             running.report = None;
             if running.failure.is_none() {
-                self.inbox.push(Event::Started(running.instance));
+                self.inbox.push_back(Event::Started(running.instance));
             }
         }
         Ok(())
@@ -229,7 +234,7 @@ impl Supervisor {
         let message = super::message::read(container, &running.message_file, code, tail);
         let exit =
             Exit { code, signal, oom_killed: running.oom_killed && signal == Some(libc::SIGKILL), message };
-        self.inbox.push(Event::Exited { instance: running.instance, exit });
+        self.inbox.push_back(Event::Exited { instance: running.instance, exit });
         Ok(())
     }
 
@@ -262,7 +267,7 @@ impl Supervisor {
         let container = &self.sandbox.blueprint.manifest.pod.containers[helper.instance.container];
         let instance = helper.instance;
         let words = helper.words();
-        self.inbox.push(match helper.purpose {
+        self.inbox.push_back(match helper.purpose {
             Purpose::Hook(hook) => {
                 let result = if code == 0 { Ok(words) } else { Err(failure_words(code, &words)) };
                 Event::HookEnded { instance, hook, result }

@@ -1,8 +1,9 @@
 //! The pod: the only layer that knows everything below.
 //!
 //! Reading order: [`start`] (the CLI's side of `run`), [`init`] (the sandbox: the same process after clone3),
-//! [`supervisor`] and [`collect`] (the two halves of its event loop), [`instance`] and [`helper`] (what it starts), [`store`] (the files that everybody else
-//! reads), [`control`] (the socket), [`remove`] (what is left of a pod, and how it goes away).
+//! [`supervisor`] and [`collect`] (the two halves of its event loop), [`instance`] and [`helper`] (what it starts),
+//! [`store`] (the files that everybody else reads), [`control`] (the socket), [`remove`] (what is left of a pod, and how it
+//! goes away). At the side: [`pause`] (`run --step`).
 
 pub mod collect;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod instance;
 pub mod logread;
 pub mod logs;
 pub mod message;
+pub mod pause;
 pub mod reaper;
 pub mod remove;
 pub mod start;

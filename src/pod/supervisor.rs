@@ -2,8 +2,9 @@
 //!
 //! It has one thread and never waits for anything but poll(2).
 
+use std::collections::VecDeque;
 use std::os::fd::AsFd;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal};
@@ -12,6 +13,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
 use super::instance::{self, Running};
+use super::pause::Pause;
 use super::start::Message;
 use super::store::{Record, write_record};
 use crate::kernel::process::{self, Identity};
@@ -34,7 +36,11 @@ pub struct Supervisor {
     record: Record,
     container_ids: Vec<Option<String>>,
     /// What happened and has not been handed to the lifecycle yet.
-    pub(super) inbox: Vec<Event>,
+    pub(super) inbox: VecDeque<Event>,
+    /// What the lifecycle wants done and has not been done yet; empty but for a pause.
+    pub(super) agenda: VecDeque<Action>,
+    /// `run --step`.
+    pub(super) pause: Pause,
     phase: Option<Phase>,
 }
 
@@ -63,7 +69,9 @@ impl Supervisor {
             helpers: Vec::new(),
             record,
             container_ids: vec![None; containers],
-            inbox: Vec::new(),
+            inbox: VecDeque::new(),
+            agenda: VecDeque::new(),
+            pause: Pause::No,
             phase: None,
             sandbox,
         };
@@ -85,7 +93,7 @@ impl Supervisor {
 
     /// The event loop: hand over what happened, do what follows, wait for what happens next.
     fn live(&mut self) -> Result<()> {
-        self.inbox.push(Event::Begin);
+        self.inbox.push_back(Event::Begin);
         loop {
             if self.is_due() {
                 self.settle()?;
@@ -98,9 +106,10 @@ impl Supervisor {
         }
     }
 
-    /// Time of the pod's own clock.
+    /// Time of the pod's own clock, which stands during a pause.
     pub(super) fn now(&self) -> Time {
-        self.sandbox.blueprint.clock.elapsed()
+        let now = if let Pause::Since(since) = self.pause { since } else { Instant::now() };
+        now.saturating_duration_since(self.sandbox.blueprint.clock)
     }
 
     /// The same as wall-clock time, for people.
@@ -110,25 +119,30 @@ impl Supervisor {
 
     /// Something happened, or a time has come; mere container output is neither.
     fn is_due(&self) -> bool {
-        !self.inbox.is_empty() || self.lifecycle.next_wakeup().is_some_and(|time| time <= self.now())
+        let is_time = || self.lifecycle.next_wakeup().is_some_and(|time| time <= self.now());
+        self.go().is_none() && (!self.inbox.is_empty() || !self.agenda.is_empty() || is_time())
     }
 
     /// Hands over what happened and does what follows, until there is nothing left to do; then writes it down.
     fn settle(&mut self) -> Result<()> {
-        let mut happened = std::mem::take(&mut self.inbox);
-        let started = happened.iter().any(|event| matches!(event, Event::Started(_)));
-        if happened.is_empty() {
-            happened.push(Event::Tick);
+        let mut started = false;
+        if self.inbox.is_empty() && self.agenda.is_empty() {
+            self.inbox.push_back(Event::Tick);
         }
-        while !happened.is_empty() {
-            for event in happened {
-                let now = self.now();
-                for action in self.lifecycle.step(now, event) {
-                    self.perform(action, now)?;
+        loop {
+            // What follows from one event is done before the next is handed over.
+            if let Some(action) = self.agenda.pop_front() {
+                if self.pauses_before(&action) {
+                    self.agenda.push_front(action);
+                    break;
                 }
+                self.perform(action)?;
+            } else if let Some(event) = self.inbox.pop_front() {
+                started |= matches!(event, Event::Started(_));
+                self.agenda.extend(self.lifecycle.step(self.now(), event));
+            } else {
+                break;
             }
-            // Performing may have failed at once, which is something that happened.
-            happened = std::mem::take(&mut self.inbox);
         }
         self.write_down()?;
         if started {
@@ -138,7 +152,8 @@ impl Supervisor {
         Ok(())
     }
 
-    fn perform(&mut self, action: Action, now: Time) -> Result<()> {
+    fn perform(&mut self, action: Action) -> Result<()> {
+        let now = self.now();
         match action {
             Action::Start(instance) => self.start(instance),
             Action::RunHook(instance, hook) => self.run_hook(instance, hook, now),
@@ -172,7 +187,7 @@ impl Supervisor {
         let name = &self.lifecycle.spec().containers[instance.container].name;
         let words = format!("container {name}: {message}");
         self.tell(&Message::Warning(words));
-        self.inbox.push(Event::StartFailed { instance, reason: reason.to_owned(), message });
+        self.inbox.push_back(Event::StartFailed { instance, reason: reason.to_owned(), message });
     }
 
     fn run_hook(&mut self, instance: Instance, hook: HookKind, now: Time) {
@@ -182,7 +197,7 @@ impl Supervisor {
             HookKind::PreStop => container.pre_stop.clone(),
         };
         if let Err(error) = self.start_helper(instance, Purpose::Hook(hook), handler, None, now) {
-            self.inbox.push(Event::HookEnded { instance, hook, result: Err(format!("{error:#}")) });
+            self.inbox.push_back(Event::HookEnded { instance, hook, result: Err(format!("{error:#}")) });
         }
     }
 
@@ -198,7 +213,7 @@ impl Supervisor {
         let timeout = timing.as_ref().map(|timing| timing.timeout);
         if let Err(error) = self.start_helper(instance, Purpose::Probe(probe), handler, timeout, now) {
             let outcome = ProbeOutcome::Unknown(format!("{error:#}"));
-            self.inbox.push(Event::ProbeEnded { instance, probe, outcome });
+            self.inbox.push_back(Event::ProbeEnded { instance, probe, outcome });
         }
     }
 
