@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::history::Log;
-use crate::lifecycle::fact::{Cause, Fact, HeadContainer, ProbeResult};
+use crate::lifecycle::fact::{Cause, Entry, Fact, HeadContainer, ProbeResult};
 use crate::lifecycle::model::{HookKind, Kind, Phase, ProbeKind, Time};
 use crate::words::{self, duration};
 use crate::words::{hook_name, signal_name};
@@ -21,26 +21,20 @@ pub struct Sentence {
 /// The sentences of a pod. `now`: the moment on the pod's clock if the pod init lives, `None` if nothing is written any
 /// more. Never empty.
 pub fn why(log: &Log, now: Option<Time>) -> Vec<Sentence> {
-    let pod = Pod::read(log);
-    match (pod.ended, now) {
-        (Some((phase, at)), _) => vec![of_pod(pod.how_it_ended(phase, at))],
-        (None, Some(now)) => pod.waits(now.max(pod.last)),
-        (None, None) => vec![of_pod(pod.lost())],
-    }
+    Pod::read(log).why(now)
 }
 
 /// The sentences about one container; if it waits for nothing, one that says how it is.
 pub fn why_container(log: &Log, now: Option<Time>, name: &str) -> Vec<Sentence> {
     let pod = Pod::read(log);
-    let sentences = why(log, now);
-    let (own, _): (Vec<_>, Vec<_>) =
-        sentences.into_iter().partition(|sentence| sentence.container.as_deref() == Some(name));
-    if !own.is_empty() {
-        return own;
-    }
+    let mut sentences = pod.why(now);
     let Some(container) = pod.by_name.get(name).map(|index| &pod.containers[*index]) else {
-        return why(log, now);
+        return sentences;
     };
+    sentences.retain(|sentence| sentence.container.as_deref() == Some(name));
+    if !sentences.is_empty() {
+        return sentences;
+    }
     let state = container.state();
     let text = match (pod.ended, now) {
         (Some(_), _) => format!("{name} {state}; the pod has ended"),
@@ -54,8 +48,8 @@ fn of_pod(text: String) -> Sentence {
     Sentence { container: None, text }
 }
 
-/// What is known of the pod.
-struct Pod<'a> {
+/// What is known of a pod, from the entries of its log that it was told.
+pub struct Pod {
     begun: bool,
     /// When the newest fact happened.
     last: Time,
@@ -66,13 +60,13 @@ struct Pod<'a> {
     deadline: bool,
     ended: Option<(Phase, Time)>,
     trouble: Option<String>,
-    containers: Vec<Container<'a>>,
-    by_name: BTreeMap<&'a str, usize>,
+    containers: Vec<Container>,
+    by_name: BTreeMap<String, usize>,
 }
 
 /// What is known of a container.
-struct Container<'a> {
-    of: &'a HeadContainer,
+struct Container {
+    of: HeadContainer,
     stage: Stage,
     attempt: u32,
     /// Its gate was passed once: what comes after it may start.
@@ -113,18 +107,23 @@ struct Live {
     signal: Option<(i32, Time)>,
 }
 
-impl<'a> Pod<'a> {
-    fn read(log: &'a Log) -> Pod<'a> {
+impl Pod {
+    fn read(log: &Log) -> Pod {
         let mut pod = Pod::new(&log.head.containers);
-        for entry in &log.entries {
-            pod.entry(entry.container.as_deref(), entry.attempt.unwrap_or(0), entry.at, &entry.fact);
-        }
+        log.entries.iter().for_each(|entry| pod.tell(entry));
         pod
     }
 
-    fn new(containers: &'a [HeadContainer]) -> Pod<'a> {
+    /// Nothing has happened yet.
+    pub fn new(containers: &[HeadContainer]) -> Pod {
         let names = containers.iter().enumerate();
-        let fresh = |of| Container { of, stage: Stage::Idle, attempt: 0, passed: false, end: None };
+        let fresh = |of: &HeadContainer| Container {
+            of: of.clone(),
+            stage: Stage::Idle,
+            attempt: 0,
+            passed: false,
+            end: None,
+        };
         Pod {
             begun: false,
             last: Time::ZERO,
@@ -134,11 +133,13 @@ impl<'a> Pod<'a> {
             ended: None,
             trouble: None,
             containers: containers.iter().map(fresh).collect(),
-            by_name: names.map(|(index, of)| (of.name.as_str(), index)).collect(),
+            by_name: names.map(|(index, of)| (of.name.clone(), index)).collect(),
         }
     }
 
-    fn entry(&mut self, container: Option<&str>, attempt: u32, at: Time, fact: &Fact) {
+    /// Takes the next entry of the log.
+    pub fn tell(&mut self, Entry { at, container, attempt, fact }: &Entry) {
+        let (at, attempt) = (*at, attempt.unwrap_or(0));
         self.last = self.last.max(at);
         match container {
             None => self.of_pod(at, fact),
@@ -172,6 +173,15 @@ impl<'a> Pod<'a> {
             Fact::PodEnded { phase } => self.ended = Some((*phase, at)),
             Fact::Trouble { reason, message } => self.trouble = Some(format!("{reason}: {message}")),
             _ => {}
+        }
+    }
+
+    /// The sentences; `now` as for [`why`].
+    pub fn why(&self, now: Option<Time>) -> Vec<Sentence> {
+        match (self.ended, now) {
+            (Some((phase, at)), _) => vec![of_pod(self.how_it_ended(phase, at))],
+            (None, Some(now)) => self.waits(now.max(self.last)),
+            (None, None) => vec![of_pod(self.lost())],
         }
     }
 
@@ -261,7 +271,7 @@ impl<'a> Pod<'a> {
         format!("the pod is terminating{why}: {}", grace(until, now))
     }
 
-    fn failed_init(&self) -> Option<&Container<'a>> {
+    fn failed_init(&self) -> Option<&Container> {
         let failed = |container: &&Container| {
             let is_over = matches!(container.stage, Stage::Down) && !container.passed;
             container.of.kind == Kind::Init && is_over && container.end.is_some()
@@ -356,7 +366,7 @@ impl<'a> Pod<'a> {
     }
 }
 
-impl Container<'_> {
+impl Container {
     fn fact(&mut self, attempt: u32, at: Time, fact: &Fact) {
         let kind = self.of.kind;
         match fact {

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result};
 
 use super::paint::Paint;
-use crate::history::{Line, Log};
+use crate::history::Line;
 use crate::kernel::watch::Watch;
 use crate::lifecycle::fact::Fact;
 use crate::narrate::Narrator;
 use crate::pod::eventread::EventReader;
 use crate::pod::logread::{Options, Reader};
 use crate::pod::store::Store;
-use crate::why::why;
+use crate::why;
 
 /// After so long without news it is said what is waited for.
 const QUIET: Duration = Duration::from_secs(2);
@@ -26,8 +26,8 @@ pub struct Show {
     width: usize,
     events: EventReader,
     narrator: Narrator,
-    /// What has happened, to say what is waited for when nothing does any more.
-    log: Option<Log>,
+    /// When the pod was started, and what is known of it, to say what is waited for when nothing happens any more.
+    known: Option<(SystemTime, why::Pod)>,
     /// When something last happened; `None` once it was said what is waited for.
     news: Option<Instant>,
     /// The container whose line on the screen has not ended yet.
@@ -53,7 +53,7 @@ impl Show {
             width: record.containers.iter().map(|container| container.name.len()).max().unwrap_or(0),
             events: EventReader::new(&store.pod(pod)),
             narrator: Narrator::default(),
-            log: None,
+            known: None,
             news: None,
             open: None,
             containers: record.containers.iter().map(|container| output(&container.name)).collect(),
@@ -98,12 +98,12 @@ impl Show {
     }
 
     fn remember(&mut self, line: &Line) {
-        match (line, &mut self.log) {
+        match (line, &mut self.known) {
             (Line::Head(head), _) => {
-                self.log = Some(Log { head: head.clone(), entries: Vec::new(), unread: Vec::new() });
+                self.known = Some((head.wall(Duration::ZERO), why::Pod::new(&head.containers)));
             }
-            (Line::Entry(entry), Some(log)) if !matches!(entry.fact, Fact::Step { .. }) => {
-                log.entries.push(entry.clone());
+            (Line::Entry(entry), Some((_, pod))) if !matches!(entry.fact, Fact::Step { .. }) => {
+                pod.tell(entry);
                 self.news = Some(Instant::now());
             }
             (Line::Entry(_), _) => {}
@@ -112,13 +112,13 @@ impl Show {
 
     /// When nothing has happened for a while: who waits for what.
     fn waits(&mut self, out: &mut impl Write) -> Result<()> {
-        let (Some(log), Some(news)) = (&self.log, self.news) else { return Ok(()) };
+        let (Some((started, pod)), Some(news)) = (&self.known, self.news) else { return Ok(()) };
         if news.elapsed() < QUIET {
             return Ok(());
         }
         self.news = None;
-        let now = SystemTime::now().duration_since(log.head.wall(Duration::ZERO)).unwrap_or_default();
-        for sentence in why(log, Some(now)).iter().filter(|sentence| sentence.container.is_some()) {
+        let now = SystemTime::now().duration_since(*started).unwrap_or_default();
+        for sentence in pod.why(Some(now)).iter().filter(|sentence| sentence.container.is_some()) {
             let end = if self.open.take().is_some() { "\n" } else { "" };
             let text = format!("{:>9.3}s  … {}", now.as_secs_f64(), sentence.text);
             writeln!(out, "{end}{}", self.paint.dim(&text)).context("write output")?;

@@ -203,7 +203,8 @@ impl Timeline {
             (true, None, None) => End::Lost,
         };
         let grace = Duration::from_secs(log.head.grace_seconds);
-        Timeline { pod: words::clean(&log.head.name), grace, end, to, whole, rows, moments: moments::of(log) }
+        let moments = moments::of(log, &rows);
+        Timeline { pod: words::clean(&log.head.name), grace, end, to, whole, rows, moments }
     }
 
     /// The pod, then its containers.

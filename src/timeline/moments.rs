@@ -1,7 +1,8 @@
 //! What happened, one line each, in the order of time: the narrator's words, shorter where much happens.
 
+use super::model::Row;
 use crate::history::{Line, Log};
-use crate::lifecycle::fact::{Cause, Entry, Fact};
+use crate::lifecycle::fact::{Entry, Fact};
 use crate::lifecycle::model::{Kind, Time};
 use crate::narrate::Narrator;
 use crate::words;
@@ -19,15 +20,15 @@ pub struct Moment {
     pub warning: bool,
 }
 
-/// The list of a log. Kernel steps are left out, but for those that failed.
-pub fn of(log: &Log) -> Vec<Moment> {
+/// The list of a log whose containers have these rows. Kernel steps are left out, but for those that failed.
+pub(super) fn of(log: &Log, rows: &[Row]) -> Vec<Moment> {
     let mut narrator = Narrator::default();
     narrator.tell(Line::Head(log.head.clone()));
     let mut list = List::default();
     for (index, entry) in log.entries.iter().enumerate() {
         let told = narrator.tell(Line::Entry(entry.clone())).filter(|told| told.warning || !told.step);
         let Some(told) = told else { continue };
-        let gate = if entry.fact == Fact::Starting { gate(log, index, entry) } else { None };
+        let gate = if entry.fact == Fact::Starting { gate(log, rows, index, entry) } else { None };
         let what = match gate {
             Some(gate) => format!("{}, now that {gate}", told.words),
             None => told.words,
@@ -70,21 +71,14 @@ impl List {
     }
 }
 
-/// What a container that is being started has waited for: `sidecar proxy is up`. None after back-off, at a restart, and for
-/// what starts with the pod.
-fn gate(log: &Log, index: usize, entry: &Entry) -> Option<String> {
+/// What a container that is being started has waited for: `sidecar proxy is up`. None where it has passed no gate: after
+/// back-off, at a restart, and for what starts with the pod.
+fn gate(log: &Log, rows: &[Row], index: usize, entry: &Entry) -> Option<String> {
     let containers = &log.head.containers;
     let place = containers.iter().position(|of| Some(&of.name) == entry.container.as_ref())?;
-    let before = containers.get(place.checked_sub(1)?)?;
-    let earlier = &log.entries[..index];
-    // It has never run, or all containers have been stopped to be restarted since it was started.
-    let anew = |other: &&Entry| matches!(other.fact, Fact::Stopping { cause: Cause::RestartAll, .. });
-    let started = |other: &Entry| other.container == entry.container && other.fact == Fact::Starting;
-    let last = earlier.iter().rposition(started);
-    if last.is_some_and(|last| !earlier[last..].iter().any(|other| anew(&other))) {
-        return None;
-    }
-    let newest = earlier.iter().rev().find(|other| other.container.as_ref() == Some(&before.name));
+    let (on, _) = rows[place].gates.iter().find(|(_, at)| *at == entry.at)?;
+    let before = &containers[*on];
+    let newest = log.entries[..index].iter().rfind(|other| other.container.as_ref() == Some(&before.name));
     let is = match (before.kind, newest.map(|entry| &entry.fact)) {
         (Kind::Init, _) => "is done",
         (Kind::App, Some(Fact::StartFailed { .. })) => "was tried",
