@@ -93,6 +93,11 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
             false => Vec::new(),
         },
         device_writes,
+        uid: "UID".to_owned(),
+        node: "NODE".to_owned(),
+        cpu: 1000,
+        memory: 1 << 30,
+        resolv_conf: String::new(),
     })
 }
 

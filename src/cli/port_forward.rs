@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 use serde_json::Value;
 
 use crate::kernel::namespace;
+use crate::kernel::poll;
 use crate::kernel::process::{self, Child, Placement};
 use crate::pod::store::{Liveness, Store};
 
@@ -45,10 +45,7 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
 }
 
 fn forward(object: &Value, init: OwnedFd, ports: &[String]) -> Result<i32> {
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    signals.thread_block().context("block signals")?;
-    let signals =
-        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?;
+    let signals = poll::signals(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let listeners: Vec<(TcpListener, u16)> =
         ports.iter().map(|text| listen(object, text)).collect::<Result<_>>()?;
     let mut children = Vec::new();
@@ -72,10 +69,7 @@ fn serve_all(
         all.extend(listeners.iter().map(|(listener, _)| listener.as_fd()));
         all.extend(children.iter().map(|child| child.pidfd.as_fd()));
         let mut all: Vec<PollFd> = all.into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
-        match poll(&mut all, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("poll"),
-        }
+        poll::any(&mut all, PollTimeout::NONE)?;
         if let Some(signal) = signals.read_signal().context("read signalfd")? {
             return Ok(128 + signal.ssi_signo as i32);
         }

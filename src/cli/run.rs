@@ -7,8 +7,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 
 use super::load;
 use super::show::Show;
@@ -16,7 +16,7 @@ use super::step::{Answer, Pauses};
 use crate::kernel::cgroup::Hierarchy;
 use crate::kernel::machine::Machine;
 use crate::kernel::watch::Watch;
-use crate::kernel::{process, sealed};
+use crate::kernel::{poll, process, sealed};
 use crate::lifecycle::model::Backoff;
 use crate::plan::Step;
 use crate::plan::sandbox::SandboxStep;
@@ -91,10 +91,7 @@ pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
         machine: Machine::read()?,
     };
     // Blocked before the pod init exists, so that none is lost between its start and our listening.
-    let signals = SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP]);
-    signals.thread_block().context("block signals")?;
-    let signals =
-        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")?;
+    let signals = poll::signals(&[Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP])?;
     let mut session = Session::start(store, blueprint, &options, pauses, signals)
         .with_context(|| format!("start {name}"))?;
     if verbose {

@@ -5,9 +5,10 @@ use std::io::{BufRead, BufReader, PipeWriter, Write};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signalfd::SignalFd;
 
+use crate::kernel::poll;
 use crate::kernel::process::Child;
 use crate::pod::start::{Wait, Watching};
 
@@ -144,10 +145,9 @@ fn answer(answers: &mut BufReader<File>, init: &Child, signals: &SignalFd) -> Re
         if answers.buffer().is_empty() {
             let all = [answers.get_ref().as_fd(), signals.as_fd(), init.pidfd.as_fd()];
             let mut all = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-            match poll(&mut all, PollTimeout::NONE) {
-                Err(nix::Error::EINTR) => continue,
-                polled => polled.context("wait for an answer")?,
-            };
+            if poll::any(&mut all, PollTimeout::NONE)? == 0 {
+                continue;
+            }
             if all[2].any() == Some(true) {
                 super::say("the pod has ended");
                 return Ok(Answer::Run);

@@ -6,12 +6,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 
-use crate::kernel::sys;
 use crate::kernel::terminal::Raw;
+use crate::kernel::{poll, sys};
 
 /// What is shown at once while the command runs.
 const PIECE: usize = 16 * 1024;
@@ -20,9 +20,7 @@ const REST: usize = 128 * 1024;
 
 /// Signals that come to whoever holds a terminal: its size has changed, or it is to go away.
 pub fn block_signals() -> Result<SignalFd> {
-    let signals = SigSet::from_iter([Signal::SIGWINCH, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT]);
-    signals.thread_block().context("block signals")?;
-    SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).context("signalfd")
+    poll::signals(&[Signal::SIGWINCH, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
 }
 
 /// Passes bytes until `result` can be read: then the command has ended. `Some`: a signal ended it earlier, here.
@@ -52,10 +50,7 @@ pub fn relay(
             if reads_input && typed.is_empty() {
                 all.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
             }
-            match poll(&mut all, PollTimeout::NONE) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error).context("poll"),
-            }
+            poll::any(&mut all, PollTimeout::NONE)?;
             let ready = |n: usize| all.get(n).is_some_and(|fd| fd.any() == Some(true));
             (ready(1), ready(3), ready(2))
         };

@@ -225,13 +225,20 @@ pub fn tmpfs(
     calls
 }
 
-/// The same for a shell.
+/// The same for a shell, in one line.
 pub fn tmpfs_by_hand(place: &Path, size: Option<u64>, mode: &str, propagation: &str) -> String {
+    tmpfs_commands(place, size, mode, propagation).join(" && ")
+}
+
+/// The same for a shell.
+pub fn tmpfs_commands(place: &Path, size: Option<u64>, mode: &str, propagation: &str) -> Vec<String> {
     let size = size.map_or(String::new(), |size| format!(",size={size}"));
-    let place = place.display();
-    format!(
-        "mkdir -p {place} && mount -t tmpfs -o mode={mode}{size} tmpfs {place} && mount --make-{propagation} {place}"
-    )
+    let place = super::shell::path(place);
+    vec![
+        format!("mkdir -p {place}"),
+        format!("mount -t tmpfs -o mode={mode}{size} tmpfs {place}"),
+        format!("mount --make-{propagation} {place}"),
+    ]
 }
 
 /// The flags of clone3(2), setns(2) and unshare(2), in words.

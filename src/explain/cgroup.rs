@@ -103,15 +103,26 @@ pub fn limit(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Re
     Ok(calls)
 }
 
-/// The same for a shell.
+/// The same for a shell, in one line.
 pub fn by_hand(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<String> {
-    let directories = directories(host, cgroup);
-    let names: Vec<String> = directories.iter().map(|directory| directory.display().to_string()).collect();
-    let mut line = format!("mkdir -p {}", names.join(" "));
-    for write in writes(host, cgroup, resources)? {
-        line += &format!("; echo {} >{}", super::shell::word(&write.value), write.file.display());
-    }
-    Ok(line)
+    let names: Vec<String> =
+        directories(host, cgroup).iter().map(|directory| super::shell::path(directory)).collect();
+    let mut lines = vec![format!("mkdir -p {}", names.join(" "))];
+    lines.extend(commands(host, cgroup, resources)?);
+    Ok(lines.join(" && "))
+}
+
+/// Limits, for a shell.
+pub fn commands(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<Vec<String>> {
+    let writes = writes(host, cgroup, resources)?.into_iter();
+    Ok(writes
+        .map(|write| {
+            let file = super::shell::path(&write.file);
+            let line = format!("echo {} >{file}", super::shell::word(&write.value));
+            // Without swap in the kernel there is no such file, and nothing to limit.
+            if file.contains("memory.swap.max") { format!("if test -e {file}; then {line}; fi") } else { line }
+        })
+        .collect())
 }
 
 /// The writes in their order: memory, cpu, pids, then what stands in `unified`, then devices.

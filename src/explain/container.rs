@@ -27,6 +27,8 @@ pub struct State {
     readonly_later: Vec<String>,
     /// `/proc` is open.
     proc: bool,
+    /// For a shell: what becomes read-only at the end.
+    by_hand: Vec<String>,
 }
 
 const MISSING: &str = "it is not there yet";
@@ -479,16 +481,18 @@ const CAPABILITIES: [&str; 41] = [
     "CAP_CHECKPOINT_RESTORE",
 ];
 
-/// The same by hand; `None` where no shell can.
-pub fn by_hand(step: &Step, place: &Place) -> Option<String> {
-    const ROOT: &str = "$ROOT";
-    Some(match step {
+/// The same by hand, in one line; `None` where no shell can.
+pub fn by_hand(step: &Step, place: &Place, state: &mut State) -> Option<String> {
+    let lines = commands(step, place, state);
+    (!lines.is_empty()).then(|| lines.join(" && "))
+}
+
+/// The same by hand. `$NEW` is the root filesystem to be; `…` stands for what is executed behind a command.
+pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
+    let inside = |path: &str| shell::inside(Path::new(path));
+    vec![match step {
         Step::ResetProcess => "umask 0; setsid …".to_owned(),
-        Step::JoinCgroup => {
-            let all: Vec<String> =
-                place.cgroups.iter().map(|dir| dir.join("tasks").display().to_string()).collect();
-            format!("for tasks in {}; do echo $$ >$tasks; done", all.join(" "))
-        }
+        Step::JoinCgroup => enter_by_hand(place.cgroups),
         Step::UnshareCgroup => "unshare --cgroup …".to_owned(),
         Step::JoinNamespace { kind, path, .. } => {
             let option = if kind == "network" { "net" } else { kind };
@@ -496,45 +500,53 @@ pub fn by_hand(step: &Step, place: &Place) -> Option<String> {
         }
         Step::Hostname(name) => format!("hostname {}", shell::word(name)),
         Step::Domainname(name) => format!("domainname {}", shell::word(name)),
-        Step::TakeSources(_) => return None,
+        Step::TakeSources(_) => return Vec::new(),
         Step::CheckRootfs => {
-            format!("for name in dev proc sys; do test -L {ROOT}/$name && exit 1; done")
+            let names = ["/dev", "/proc", "/sys"].map(inside).join(" ");
+            format!("for each in {names}; do if test -L \"$each\"; then exit 1; fi; done")
         }
         Step::Propagation(kind) => format!("mount --make-{kind} /"),
-        Step::MountRootfs(Rootfs::Directory(path)) => {
-            format!("ROOT={0}; mount --rbind {0} {0}", path.display())
-        }
-        Step::MountRootfs(Rootfs::Overlay { lower, layer }) => format!(
-            "ROOT={layer}/merged; mount -t overlay -o lowerdir={lower},upperdir={layer}/upper,workdir={layer}/work overlay $ROOT",
-            layer = layer.display(),
-            lower = lower.display()
-        ),
-        Step::Mount(mount) => shell::mount(mount, ROOT),
+        Step::MountRootfs(rootfs) => return mount_rootfs_by_hand(rootfs),
+        Step::Mount(mount) if mount.what == What::Cgroup => return shell::cgroups(mount, place.view),
+        Step::Mount(mount) => return shell::mount(mount, &mut state.by_hand),
         Step::Device(node) => {
+            let path = inside(&node.path);
             let numbers =
                 if node.kind == 'p' { String::new() } else { format!(" {} {}", node.major, node.minor) };
-            format!("mknod -m {:o} {ROOT}{} {}{numbers}", node.mode, node.path, node.kind)
+            let made = format!("mknod -m {:o} {path} {}{numbers}", node.mode, node.kind);
+            let owner = (node.uid, node.gid) != (0, 0);
+            let owned = owner.then(|| format!("chown {}:{} {path}", node.uid, node.gid));
+            return [made].into_iter().chain(owned).collect();
         }
-        Step::Link { path, target } => format!("ln -s {target} {ROOT}{path}"),
-        Step::MakeCwd(path) => format!("mkdir -p {ROOT}{}", path.display()),
+        Step::Link { path, target } => format!("ln -s {target} {}", inside(path)),
+        Step::MakeCwd(path) => format!("mkdir -p {}", shell::inside(path)),
         Step::Mask(path) => {
-            let path = path.display();
+            let path = shell::inside(path);
             format!(
-                "if test -d {ROOT}{path}; then mount -t tmpfs -o ro tmpfs {ROOT}{path}; else mount --bind /dev/null {ROOT}{path}; fi"
+                "if test -d {path}; then mount -t tmpfs none {path}; mount -o remount,bind,ro {path}; \
+                 elif test -e {path}; then mount --bind /dev/null {path}; fi"
             )
         }
         Step::ReadonlyPath(path) => {
-            let path = path.display();
-            format!("mount --rbind {ROOT}{path} {ROOT}{path} && mount -o remount,bind,ro {ROOT}{path}")
+            let path = shell::inside(path);
+            format!("if test -e {path}; then mount --rbind {path} {path}; mount -o remount,bind,ro {path}; fi")
         }
-        Step::FinishReadonly { root: true } => format!("mount -o remount,bind,ro {ROOT}"),
-        Step::FinishReadonly { root: false } => return None,
-        Step::Sysctl { key, value } => format!("sysctl -w {key}={}", shell::word(value)),
+        Step::FinishReadonly { root } => {
+            let new = shell::path(Path::new("/$NEW"));
+            let all = state.by_hand.drain(..).chain(root.then_some(new));
+            return all.map(|path| format!("mount -o remount,bind,ro {path}")).collect();
+        }
+        Step::Sysctl { key, value } => format!("sysctl -qw {key}={}", shell::word(value)),
         Step::OomScoreAdj(value) => format!("echo {value} >/proc/self/oom_score_adj"),
-        Step::PivotRoot { .. } => format!("cd {ROOT} && pivot_root . . && umount -l . && cd /"),
+        Step::PivotRoot { .. } => {
+            // The old root lies over the new one then, at the same place.
+            return ["pivot_root \"$NEW\" \"$NEW\"", "umount -l /", "cd /"].map(str::to_owned).to_vec();
+        }
         Step::Rlimit { name, soft, hard } => {
             let option = name.trim_start_matches("RLIMIT_").to_lowercase();
-            format!("prlimit --pid $$ --{option}={soft}:{hard}")
+            let amount =
+                |value: u64| if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() };
+            format!("prlimit --pid $$ --{option}={}:{}", amount(*soft), amount(*hard))
         }
         Step::Bounding(keep) => format!("setpriv --bounding-set {} …", shell::capabilities(keep)),
         Step::User { uid, gid, groups, umask } => {
@@ -543,7 +555,8 @@ pub fn by_hand(step: &Step, place: &Place) -> Option<String> {
                 true => "--clear-groups".to_owned(),
                 false => format!("--groups {}", groups.join(",")),
             };
-            format!("umask {umask:04o}; setpriv --reuid {uid} --regid {gid} {groups} …")
+            let user = format!("setpriv --reuid {uid} --regid {gid} {groups} …");
+            return vec![format!("umask {umask:04o}"), user];
         }
         Step::Capabilities { inheritable, ambient, .. } => format!(
             "setpriv --inh-caps {} --ambient-caps {} …",
@@ -551,12 +564,42 @@ pub fn by_hand(step: &Step, place: &Place) -> Option<String> {
             shell::capabilities(ambient)
         ),
         Step::NoNewPrivileges => "setpriv --no-new-privs …".to_owned(),
-        Step::Cwd(path) => format!("cd {}", shell::word(&path.display().to_string())),
-        Step::Exec { args, .. } => {
+        Step::Cwd(path) => format!("cd {}", shell::path(path)),
+        Step::Exec { args, env } => {
+            let env: Vec<String> = env.iter().map(|variable| shell::word(variable)).collect();
             let words: Vec<String> = args.iter().map(|arg| shell::word(arg)).collect();
-            format!("exec env -i … {}", words.join(" "))
+            format!("exec env -i {} {}", env.join(" "), words.join(" "))
         }
-    })
+    }]
+}
+
+fn mount_rootfs_by_hand(rootfs: &Rootfs) -> Vec<String> {
+    let lines = match rootfs {
+        Rootfs::Directory(path) => {
+            let path = shell::path(path);
+            [format!("NEW={path}"), "mount --rbind \"$NEW\" \"$NEW\"".to_owned()]
+        }
+        Rootfs::Overlay { lower, layer } => {
+            // overlayfs splits its options at : and ,
+            let lower = lower.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace(',', r"\,");
+            let part = |name: &str| shell::path(&layer.join(name));
+            let options = format!(
+                "lowerdir={},upperdir={},workdir={}",
+                shell::word(&lower),
+                part("upper"),
+                part("work")
+            );
+            [format!("NEW={}", part("merged")), format!("mount -t overlay -o {options} overlay \"$NEW\"")]
+        }
+    };
+    lines.into_iter().chain(["mount --make-rprivate \"$NEW\"".to_owned()]).collect()
+}
+
+/// Moves the shell that does it: 0 is whoever writes.
+pub fn enter_by_hand(cgroups: &[PathBuf]) -> String {
+    let file = if cgroups.len() == 1 { "cgroup.procs" } else { "tasks" };
+    let all: Vec<String> = cgroups.iter().map(|dir| shell::path(&dir.join(file))).collect();
+    format!("for each in {}; do echo 0 >\"$each\"; done", all.join(" "))
 }
 
 /// What makes the directory of a hostPath that is to be there.

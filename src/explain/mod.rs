@@ -48,6 +48,16 @@ pub struct Assumptions {
     pub host_devices: Vec<LinuxDevice>,
     /// v1: the writes that set a device policy, file and line.
     pub device_writes: DeviceWrites,
+    /// The pod's uid.
+    pub uid: String,
+    /// The machine's name.
+    pub node: String,
+    /// Thousandths of a core that it has.
+    pub cpu: u64,
+    /// Bytes of memory that it has.
+    pub memory: u64,
+    /// Its `/etc/resolv.conf`.
+    pub resolv_conf: String,
 }
 
 /// Turns device rules into writes to v1's control files.

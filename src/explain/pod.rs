@@ -37,7 +37,7 @@ pub(super) struct Story<'a> {
     pub host: &'a Assumptions,
     bundles: &'a [Bundle<'a>],
     pub directory: PathBuf,
-    scratch: PathBuf,
+    pub scratch: PathBuf,
     logs: PathBuf,
     pub cgroup: String,
 }
@@ -49,7 +49,7 @@ pub(super) struct Instance<'a> {
     pub plan: Plan,
     pub cgroup: String,
     pub process: oci_spec::runtime::Process,
-    spec: oci_spec::runtime::Spec,
+    pub spec: oci_spec::runtime::Spec,
 }
 
 impl Instance<'_> {
@@ -90,6 +90,15 @@ impl<'a> Story<'a> {
             directory,
             cgroup,
         }
+    }
+
+    /// The same pod in a shell script, whose variables say where it lies.
+    pub fn by_hand(pod: &'a Pod, bundles: &'a [Bundle<'a>], host: &'a Assumptions) -> Story<'a> {
+        let mut story = Story::new(pod, bundles, host);
+        story.directory = PathBuf::from("/$ROOT");
+        story.scratch = story.directory.join("sandbox");
+        story.cgroup = "$CGROUP".to_owned();
+        story
     }
 
     fn command_line(&self) -> Result<Vec<Line>> {
@@ -178,7 +187,7 @@ impl<'a> Story<'a> {
         .to_owned()
     }
 
-    fn unshare(&self) -> String {
+    pub fn unshare(&self) -> String {
         let network = if self.pod.host_network { "" } else { " --net --uts" };
         let ipc = if self.pod.host_ipc { "" } else { " --ipc" };
         format!("unshare --pid --mount{network}{ipc} --fork --propagation unchanged …")
@@ -198,6 +207,7 @@ impl<'a> Story<'a> {
             scratch: &self.scratch,
             cgroups: &cgroups,
             pod: self.pod,
+            resolv_conf: &self.host.resolv_conf,
         };
         let mut lines = Vec::new();
         for step in steps(&SandboxSpec::of(self.pod, self.host.v2)) {
@@ -227,7 +237,7 @@ impl<'a> Story<'a> {
         lines
     }
 
-    fn instance(&self, position: usize) -> Result<Instance<'a>> {
+    pub fn instance(&self, position: usize) -> Result<Instance<'a>> {
         let container = &self.pod.containers[position];
         let (bundle, base) = self.bundles[position];
         let layer = self.layer(container);
@@ -250,10 +260,10 @@ impl<'a> Story<'a> {
         let parts = container.mounts.iter().enumerate().filter(|(_, mount)| mount.sub_path.is_some());
         let part = |at: usize| self.scratch.join("parts").join(&container.name).join(at.to_string());
         let context = MergeContext {
-            hostname: self.pod.hostname.clone(),
+            hostname: if self.pod.host_network { &self.host.node } else { &self.pod.hostname }.clone(),
             volumes,
             sub_paths: parts.map(|(at, _)| (at, part(at))).collect(),
-            downward: Downward::of(self.pod, "UID", "NODE", 1000, 1 << 30),
+            downward: self.downward(),
             etc: self.scratch.join("etc"),
             shm: if self.pod.host_ipc { PathBuf::from("/dev/shm") } else { self.scratch.join("shm") },
             termination_log: layer.join("termination-log"),
@@ -272,7 +282,13 @@ impl<'a> Story<'a> {
         Ok(Instance { container, position, plan, cgroup, process, spec })
     }
 
-    fn layer(&self, container: &Container) -> PathBuf {
+    /// What a container can learn of its pod.
+    pub fn downward(&self) -> Downward {
+        let Assumptions { uid, node, cpu, memory, .. } = self.host;
+        Downward::of(self.pod, uid, node, *cpu, *memory)
+    }
+
+    pub fn layer(&self, container: &Container) -> PathBuf {
         self.scratch.join("layers").join(&container.name)
     }
 
@@ -510,7 +526,7 @@ pub(super) fn steps_as_lines(
             calls: container::calls(step, place, state),
             why: why.to_owned(),
             man,
-            shell: container::by_hand(step, place),
+            shell: container::by_hand(step, place, state),
         });
     }
     lines

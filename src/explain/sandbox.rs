@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::call::{
-    Call, call, close_others, mkdir, open, open_proc, path, quoted, tmpfs, tmpfs_by_hand, when, write_file,
+    Call, call, close_others, mkdir, open, open_proc, path, quoted, tmpfs, tmpfs_commands, when, write_file,
     write_proc,
 };
-use super::container::{enter_tasks, open_tasks};
+use super::container::{enter_by_hand, enter_tasks, open_tasks};
 use super::shell;
 use crate::manifest::{Pod, VolumeSource};
 use crate::plan::sandbox::SandboxStep;
@@ -22,6 +22,8 @@ pub struct Place<'a> {
     pub cgroups: &'a [PathBuf],
     /// The pod.
     pub pod: &'a Pod,
+    /// The host's `/etc/resolv.conf`.
+    pub resolv_conf: &'a str,
 }
 
 impl Place<'_> {
@@ -138,37 +140,62 @@ pub fn calls(step: &SandboxStep, place: &Place) -> Vec<Call> {
     }
 }
 
-/// The same by hand; `None` where no shell can.
+/// The same by hand, in one line; `None` where no shell can.
 pub fn by_hand(step: &SandboxStep, place: &Place) -> Option<String> {
-    Some(match step {
+    let lines = commands(step, place);
+    (!lines.is_empty()).then(|| lines.join(" && "))
+}
+
+/// The same by hand; `…` stands for what is executed behind a command.
+pub fn commands(step: &SandboxStep, place: &Place) -> Vec<String> {
+    vec![match step {
         SandboxStep::Detach => "exec setsid … </dev/null >/dev/null 2>&1".to_owned(),
-        SandboxStep::JoinCgroup => {
-            let all: Vec<String> =
-                place.cgroups.iter().map(|dir| dir.join("tasks").display().to_string()).collect();
-            format!("for tasks in {}; do echo $$ >$tasks; done", all.join(" "))
-        }
+        SandboxStep::JoinCgroup => enter_by_hand(place.cgroups),
         SandboxStep::Propagation => "mount --make-rslave /".to_owned(),
         SandboxStep::OomScoreAdj(value) => format!("echo {value} >/proc/self/oom_score_adj"),
         SandboxStep::Hostname(name) => format!("hostname {}", shell::word(name)),
         SandboxStep::Loopback => "ip link set lo up".to_owned(),
         SandboxStep::Sysctl { name, value } => {
-            format!("sysctl -w {}", shell::word(&format!("{name}={value}")))
+            format!("sysctl -qw {}", shell::word(&format!("{name}={value}")))
         }
-        SandboxStep::Scratch { size } => tmpfs_by_hand(place.scratch, *size, "755", "private"),
+        SandboxStep::Scratch { size } => return tmpfs_commands(place.scratch, *size, "755", "private"),
         SandboxStep::Volume { name, size } => {
-            tmpfs_by_hand(&place.scratch.join("volumes").join(name), *size, "777", "shared")
+            return tmpfs_commands(&place.scratch.join("volumes").join(name), *size, "777", "shared");
         }
         SandboxStep::SharedMemory => {
-            tmpfs_by_hand(&place.scratch.join("shm"), Some(SHARED_MEMORY), "1777", "private")
+            return tmpfs_commands(&place.scratch.join("shm"), Some(SHARED_MEMORY), "1777", "private");
         }
-        SandboxStep::EtcFiles => {
-            let etc = place.scratch.join("etc").display().to_string();
-            format!(
-                "mkdir -p {etc} && printf '127.0.0.1\\tlocalhost\\n127.0.0.1\\t%s\\n' $(hostname) >{etc}/hosts && \
-                 hostname >{etc}/hostname && cp /etc/resolv.conf {etc}/"
-            )
-        }
+        SandboxStep::EtcFiles => return etc_files_by_hand(place),
         SandboxStep::Reaper => "unshare --pid --fork …".to_owned(),
-        SandboxStep::Control => return None,
-    })
+        SandboxStep::Control => return Vec::new(),
+    }]
+}
+
+/// With `hostNetwork` the host's own lines stand in the middle of `hosts`.
+fn etc_files_by_hand(place: &Place) -> Vec<String> {
+    const OF_HOST: &str = "<of the host>";
+    let etc = place.scratch.join("etc");
+    let file = |name: &str| shell::path(&etc.join(name));
+    let print = |text: &str| format!("printf '%s\\n' {}", shell::word(text));
+    let hosts = place.pod.etc_hosts(OF_HOST);
+    let hosts = hosts.trim_end_matches('\n');
+    let hosts = match hosts.split_once(OF_HOST) {
+        Some((before, after)) => {
+            let after = Some(after.trim_start_matches('\n')).filter(|after| !after.is_empty());
+            let after = after.map_or(String::new(), |after| format!("; {}", print(&format!("\n{after}"))));
+            format!("{{ {}; cat /etc/hosts{after}; }}", print(before.trim_end_matches('\n')))
+        }
+        None => print(hosts),
+    };
+    let resolv = place.pod.resolv_conf(place.resolv_conf);
+    let resolv = match resolv == place.resolv_conf {
+        true => "cat /etc/resolv.conf".to_owned(),
+        false => print(resolv.trim_end_matches('\n')),
+    };
+    vec![
+        format!("mkdir -p {}", shell::path(&etc)),
+        format!("{hosts} >{}", file("hosts")),
+        format!("hostname >{}", file("hostname")),
+        format!("{resolv} >{}", file("resolv.conf")),
+    ]
 }

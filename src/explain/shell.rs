@@ -1,8 +1,13 @@
-//! Words and mounts as a shell wants them.
+//! Words, paths and mounts as a shell wants them.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
-use crate::plan::mount::{MountStep, What, attr};
+use crate::plan::mount::{MountAttr, MountStep, What, attr};
+
+/// Variables of the shell that may stand in a path, as a name of its own: the state directory, the pod's cgroup, the root
+/// filesystem to be, the argument of a function.
+const VARIABLES: [&str; 4] = ["$ROOT", "$CGROUP", "$NEW", "$1"];
 
 /// One word, quoted when need be.
 pub fn word(text: &str) -> String {
@@ -13,68 +18,159 @@ pub fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A path, in which [`VARIABLES`] stay what they are; `/$ROOT` is `$ROOT`.
+pub fn path(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_variable = |name: &str| VARIABLES.contains(&name);
+    if !text.split('/').any(is_variable) {
+        return word(&text);
+    }
+    let text = text.strip_prefix('/').filter(|rest| rest.starts_with('$')).unwrap_or(&text);
+    let name = |name: &str| match is_variable(name) {
+        true => name.to_owned(),
+        false => escaped(name),
+    };
+    format!("\"{}\"", text.split('/').map(name).collect::<Vec<_>>().join("/"))
+}
+
+/// As it stands between double quotes.
+fn escaped(text: &str) -> String {
+    let special = |c: char| if "\\\"$`".contains(c) { format!("\\{c}") } else { c.to_string() };
+    text.chars().map(special).collect()
+}
+
+/// A path below the root filesystem to be.
+pub fn inside(target: &Path) -> String {
+    path(&Path::new("/$NEW").join(target.strip_prefix("/").unwrap_or(target)))
+}
+
 /// A list of capabilities for setpriv(1): nothing but these.
 pub fn capabilities(keep: &BTreeSet<String>) -> String {
     let names = keep.iter().map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
     format!("-all{}", names.collect::<String>())
 }
 
-/// mount(8) of one entry of `mounts` below `root`.
-pub fn mount(mount: &MountStep, root: &str) -> String {
-    let target = format!("{root}{}", word(&mount.target.display().to_string()));
-    let mut options = attributes(mount);
-    match &mount.what {
-        What::Filesystem { kind, options: own } => {
-            let source = own.iter().find(|(key, _)| key == "source").and_then(|(_, value)| value.clone());
-            options.extend(own.iter().filter(|(key, _)| key != "source").map(|(key, value)| match value {
-                Some(value) => format!("{key}={value}"),
-                None => key.clone(),
-            }));
-            let options = list(&options);
-            let source = source.unwrap_or_else(|| kind.clone());
-            format!("mkdir -p {target} && mount -t {kind}{options} {} {target}", word(&source))
+/// mount(8) of one entry of `mounts`; what has to become read-only later, when other things have been put into it, is added to
+/// `later`.
+pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
+    let target = inside(&mount.target);
+    let mut lines = match &mount.what {
+        What::Filesystem { kind, options } => {
+            let source = options.iter().find(|(key, _)| key == "source").and_then(|(_, value)| value.clone());
+            let own: Vec<String> = options.iter().filter(|(key, _)| key != "source").map(option).collect();
+            filesystem(kind, &source.unwrap_or_else(|| kind.clone()), &own, mount.attr, &target, later)
         }
         What::Bind { source, recursive } => {
             let bind = if *recursive { "--rbind" } else { "--bind" };
-            let source = word(&source.display().to_string());
-            let mut line = format!("mount {bind} {source} {target}");
-            options.retain(|option| option != "rw");
-            if !options.is_empty() {
-                line += &format!(" && mount -o remount,bind,{} {target}", options.join(","));
-            }
-            line
+            let propagation = mount.propagation.as_deref().unwrap_or("rprivate");
+            let mut lines = vec![
+                format!("mount {bind} {} {target}", path(source)),
+                format!("mount --make-{propagation} {target}"),
+            ];
+            lines.extend(change(mount.attr, &target));
+            lines
         }
-        What::Cgroup => format!("mount -t cgroup2{} cgroup2 {target}", list(&options)),
-        What::Remount => format!("mount -o remount,bind,{} {target}", options.join(",")),
+        What::Cgroup => filesystem("cgroup2", "cgroup2", &[], mount.attr, &target, later),
+        What::Remount => change(mount.attr, &target).into_iter().collect(),
+    };
+    if !matches!(mount.what, What::Bind { .. })
+        && let Some(propagation) = &mount.propagation
+    {
+        lines.push(format!("mount --make-{propagation} {target}"));
+    }
+    // mount(8) knows attributes of a whole tree only since util-linux 2.39.
+    if let Some(change) = change(mount.recursive_attr, "\"$each\"") {
+        lines.push(format!("findmnt -Rrno TARGET {target} | while read -r each; do {change}; done"));
+    }
+    lines
+}
+
+/// What makes the container's own view of the cgroups: one mount, or on v1 one for each of `view` on a tmpfs.
+pub fn cgroups(mount: &MountStep, view: &[String]) -> Vec<String> {
+    let (target, mut later) = (inside(&mount.target), Vec::new());
+    if view.is_empty() {
+        return self::mount(mount, &mut later);
+    }
+    let mode = ["mode=755".to_owned()];
+    let mut lines = filesystem("tmpfs", "none", &mode, MountAttr::default(), &target, &mut later);
+    for controllers in view {
+        let place = inside(&mount.target.join(controllers));
+        lines.extend(filesystem(
+            "cgroup",
+            "none",
+            std::slice::from_ref(controllers),
+            mount.attr,
+            &place,
+            &mut later,
+        ));
+    }
+    lines.extend(change(mount.attr, &target));
+    lines
+}
+
+/// A new instance of a filesystem. Read-only is said afterwards and of the mount alone: said with the others it would be of
+/// the filesystem itself, which other mounts may share.
+fn filesystem(
+    kind: &str,
+    source: &str,
+    own: &[String],
+    attr: MountAttr,
+    target: &str,
+    later: &mut Vec<String>,
+) -> Vec<String> {
+    let is_readonly = attr.set & attr::RDONLY != 0;
+    let mut options = attributes(MountAttr { set: attr.set & !attr::RDONLY, clear: attr.clear });
+    options.extend(own.iter().cloned());
+    let source = word(source);
+    let mut lines =
+        vec![format!("mkdir -p {target}"), format!("mount -t {kind}{} {source} {target}", list(&options))];
+    if is_readonly && kind == "tmpfs" {
+        later.push(target.to_owned());
+    } else if is_readonly {
+        lines.extend(change(attr, target));
+    }
+    lines
+}
+
+fn option((key, value): &(String, Option<String>)) -> String {
+    match value {
+        Some(value) => format!("{key}={value}"),
+        None => key.clone(),
     }
 }
 
-fn list(options: &[String]) -> String {
-    if options.is_empty() { String::new() } else { format!(" -o {}", options.join(",")) }
+/// Other attributes for what is mounted at `target`.
+fn change(attr: MountAttr, target: &str) -> Option<String> {
+    let mut options = attributes(attr);
+    options.retain(|option| option != "rw");
+    (!options.is_empty()).then(|| format!("mount -o remount,bind,{} {target}", options.join(",")))
 }
 
-fn attributes(mount: &MountStep) -> Vec<String> {
+fn list(options: &[String]) -> String {
+    if options.is_empty() { String::new() } else { format!(" -o {}", word(&options.join(","))) }
+}
+
+fn attributes(change: MountAttr) -> Vec<String> {
     let names = [
         (attr::RDONLY, "ro", "rw"),
         (attr::NOSUID, "nosuid", "suid"),
         (attr::NODEV, "nodev", "dev"),
         (attr::NOEXEC, "noexec", "exec"),
         (attr::NODIRATIME, "nodiratime", "diratime"),
+        (attr::NOSYMFOLLOW, "nosymfollow", "symfollow"),
     ];
-    let (set, clear) =
-        (mount.attr.set | mount.recursive_attr.set, mount.attr.clear | mount.recursive_attr.clear);
     let mut options: Vec<String> = Vec::new();
     for (bit, on, off) in names {
-        if set & bit != 0 {
+        if change.set & bit != 0 {
             options.push(on.to_owned());
-        } else if clear & bit != 0 {
+        } else if change.clear & bit != 0 {
             options.push(off.to_owned());
         }
     }
-    match set & attr::ATIME {
+    match change.set & attr::ATIME {
         attr::NOATIME => options.push("noatime".to_owned()),
         attr::STRICTATIME => options.push("strictatime".to_owned()),
-        _ if clear & attr::ATIME != 0 => options.push("relatime".to_owned()),
+        _ if change.clear & attr::ATIME != 0 => options.push("relatime".to_owned()),
         _ => {}
     }
     options
@@ -89,6 +185,16 @@ mod tests {
         assert_eq!(word("/bin/sh"), "/bin/sh");
         assert_eq!(word("it's $HOME"), r"'it'\''s $HOME'");
         assert_eq!(word(""), "''");
+    }
+
+    #[test]
+    fn variables_stay_variables_in_a_path_and_nothing_else_becomes_one() {
+        assert_eq!(path(Path::new("/$ROOT/sandbox/a b")), "\"$ROOT/sandbox/a b\"");
+        assert_eq!(path(Path::new("/sys/fs/cgroup/$CGROUP/pod")), "\"/sys/fs/cgroup/$CGROUP/pod\"");
+        assert_eq!(path(Path::new("/$ROOT/$HOME/`id`")), "\"$ROOT/\\$HOME/\\`id\\`\"");
+        assert_eq!(path(Path::new("/srv/$HOME")), "'/srv/$HOME'");
+        assert_eq!(path(Path::new("/srv/x")), "/srv/x");
+        assert_eq!(inside(Path::new("/proc")), "\"$NEW/proc\"");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
 //! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`],
-//! [`terminal`].
+//! [`terminal`], [`poll`].
 
 pub mod beneath;
 pub mod capability;
@@ -15,9 +15,11 @@ pub mod machine;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod poll;
 pub mod process;
 pub mod root;
 pub mod sealed;
 pub mod sys;
 pub mod terminal;
+
 pub mod watch;

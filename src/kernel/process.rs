@@ -6,9 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use super::poll;
 use super::sys::{self, Clone};
 
 /// A child of this process.
@@ -168,11 +169,10 @@ pub fn readable(fd: BorrowedFd, timeout: Duration) -> Result<bool> {
         let left = deadline.saturating_duration_since(Instant::now());
         let millis = left.as_millis() + u128::from(!left.subsec_nanos().is_multiple_of(1_000_000));
         let timeout = PollTimeout::try_from(millis.min(i32::MAX as u128) as i32).unwrap_or(PollTimeout::MAX);
-        match poll(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout) {
-            Ok(0) if Instant::now() >= deadline => return Ok(false),
-            Ok(0) | Err(nix::Error::EINTR) => {}
-            Ok(_) => return Ok(true),
-            Err(error) => return Err(error).context("poll"),
+        match poll::any(&mut [PollFd::new(fd, PollFlags::POLLIN)], timeout)? {
+            0 if Instant::now() >= deadline => return Ok(false),
+            0 => {}
+            _ => return Ok(true),
         }
     }
 }

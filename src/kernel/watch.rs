@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+
+use super::poll;
 
 /// Watches directories for files written, made or moved.
 pub struct Watch {
@@ -38,10 +40,7 @@ impl Watch {
         descriptors.extend(others.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         let millis =
             PollTimeout::try_from(timeout.as_millis().min(60_000) as i32).unwrap_or(PollTimeout::MAX);
-        match poll(&mut descriptors, millis) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(error).context("poll"),
-        }
+        poll::any(&mut descriptors, millis)?;
         // What changed does not matter: the caller looks at everything it is interested in.
         while self.inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
         Ok(())

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
 use super::control::{Reply, Request};
@@ -15,7 +15,7 @@ use super::start::{Message, Wait};
 use super::supervisor::Supervisor;
 use crate::container::child::Said;
 use crate::container::launch::take_said;
-use crate::kernel::process;
+use crate::kernel::{poll, process};
 use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeOutcome};
 
 /// At most this much output of one stream is moved before others get their turn.
@@ -49,10 +49,7 @@ impl Supervisor {
             }
             helper.output.iter().for_each(|pipe| add(pipe.as_fd()));
         }
-        match poll(&mut descriptors, self.time_out()) {
-            Ok(_) | Err(nix::Error::EINTR) => Ok(()),
-            Err(error) => Err(error).context("poll"),
-        }
+        poll::any(&mut descriptors, self.time_out()).map(drop)
     }
 
     fn time_out(&self) -> PollTimeout {

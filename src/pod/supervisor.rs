@@ -7,8 +7,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+use nix::sys::signalfd::SignalFd;
 
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
@@ -16,6 +16,7 @@ use super::instance::{self, Running};
 use super::pause::Pause;
 use super::start::Message;
 use super::store::{Record, write_record};
+use crate::kernel::poll;
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::fact::Entry;
@@ -58,10 +59,7 @@ impl Supervisor {
         record.network_namespace = Some(crate::kernel::namespace::inode("/proc/self/ns/net")?);
         let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
         let containers = lifecycle.spec().containers.len();
-        let mask = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
-        mask.thread_block().context("block signals")?;
-        let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .context("signalfd")?;
+        let signals = poll::signals(&[Signal::SIGTERM, Signal::SIGINT])?;
         let mut supervisor = Supervisor {
             lifecycle,
             signals,

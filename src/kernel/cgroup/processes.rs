@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getpid};
 
 use super::{Cgroup, LONGEST_PAUSE, tree};
+use crate::kernel::poll;
 
 impl Cgroup {
     /// The processes in the cgroup and in every cgroup below it, in order, as numbers of the caller's PID namespace. Those
@@ -171,10 +172,8 @@ impl Cgroup {
                 return Ok(());
             }
             let timeout = PollTimeout::try_from(left.as_millis().max(1)).unwrap_or(PollTimeout::MAX);
-            match poll(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], timeout) {
-                Ok(_) | Err(Errno::EINTR) => {}
-                Err(error) => return Err(error).with_context(|| format!("poll {}", path.display())),
-            }
+            poll::any(&mut [PollFd::new(file.as_fd(), PollFlags::POLLPRI)], timeout)
+                .with_context(|| format!("watch {}", path.display()))?;
         }
     }
 }
