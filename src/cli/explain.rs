@@ -11,12 +11,12 @@ use super::load;
 use super::paint::Paint;
 use crate::bundle::accounts::Accounts;
 use crate::explain::text::{Part, render};
-use crate::explain::{Assumptions, explain};
+use crate::explain::{Assumptions, explain, script};
 use crate::kernel::cgroup::devices::Policy;
 use crate::kernel::cgroup::{Hierarchy, Version, default_device_rules};
-use crate::kernel::machine;
+use crate::kernel::machine::{self, Machine};
 use crate::kernel::root::Root;
-use crate::pod::start::Bundle;
+use crate::pod::start::{Bundle, new_uid};
 use crate::pod::store::Store;
 
 /// Print every kernel step that a pod takes, with its system calls, why, manual page and shell line. Needs no root.
@@ -28,6 +28,9 @@ pub struct Options {
     /// How
     #[arg(short, long, value_enum, default_value_t = Output::Text)]
     output: Output,
+    /// Print a bash script that does it by hand instead; it has to be run as root, `up` and `down`
+    #[arg(long, conflicts_with = "output")]
+    script: bool,
     /// Manifest; - is standard input
     file: PathBuf,
 }
@@ -44,7 +47,13 @@ enum Output {
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let Some(loaded) = load::load(&options.file, &options.bundles)? else { return Ok(super::USAGE) };
     let bundles: Vec<_> = loaded.bundles.iter().map(|bundle| (bundle.path.as_path(), &bundle.spec)).collect();
-    let explained = explain(&loaded.manifest, &bundles, &assumptions(store, &loaded)?).context("explain")?;
+    let mut host = assumptions(store, &loaded)?;
+    if options.script {
+        host = of_this_machine(host)?;
+        super::print(&script(&loaded.manifest, &bundles, &host).context("write the script")?)?;
+        return Ok(0);
+    }
+    let explained = explain(&loaded.manifest, &bundles, &host).context("explain")?;
     let paint = Paint::for_stdout();
     match options.output {
         Output::Json => super::print(&serde_json::to_string_pretty(&explained)?)?,
@@ -97,8 +106,15 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
         node: "NODE".to_owned(),
         cpu: 1000,
         memory: 1 << 30,
-        resolv_conf: String::new(),
+        // A host without it has pods without.
+        resolv_conf: std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
     })
+}
+
+/// A script is run, so nothing of it may be a mere word for what will be known later.
+fn of_this_machine(host: Assumptions) -> Result<Assumptions> {
+    let Machine { name: node, cpu, memory } = Machine::read()?;
+    Ok(Assumptions { uid: new_uid()?, node, cpu, memory, ..host })
 }
 
 /// The image's own accounts; what cannot be read has none.

@@ -23,7 +23,7 @@ use crate::plan::sandbox::SandboxStep;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
 use crate::pod::start::{self, Blueprint, Message, SANDBOX_DEADLINE, Started, Wait, Watching};
-use crate::pod::store::{Liveness, Record, Store, valid_name};
+use crate::pod::store::{Record, Store, valid_name};
 
 /// Start a pod. In the foreground: lifecycle lines and container output; Ctrl-C stops it, a second one at once.
 #[derive(Debug, Args)]
@@ -310,9 +310,9 @@ impl<'a> Session<'a> {
             self.watch.wait(others, Duration::from_millis(500))?;
         }
         process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
-        let (record, liveness) = self.store.view(&self.name)?;
+        let record = self.store.load(&self.name)?;
         super::tell_killed(&self.name, &remove::cgroups_of_ended(self.store, &self.name, &record)?);
-        if liveness == Liveness::Lost {
+        if !record.ended {
             bail!("pod {} was lost: its init process was killed", self.name);
         }
         Ok(exit_code(&record))

@@ -120,7 +120,11 @@ pub fn commands(host: &Assumptions, cgroup: &str, resources: &LinuxResources) ->
             let file = super::shell::path(&write.file);
             let line = format!("echo {} >{file}", super::shell::word(&write.value));
             // Without swap in the kernel there is no such file, and nothing to limit.
-            if file.contains("memory.swap.max") { format!("if test -e {file}; then {line}; fi") } else { line }
+            if file.contains("memory.swap.max") {
+                format!("if test -e {file}; then {line}; fi")
+            } else {
+                line
+            }
         })
         .collect())
 }

@@ -529,7 +529,9 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
         }
         Step::ReadonlyPath(path) => {
             let path = shell::inside(path);
-            format!("if test -e {path}; then mount --rbind {path} {path}; mount -o remount,bind,ro {path}; fi")
+            format!(
+                "if test -e {path}; then mount --rbind {path} {path}; mount -o remount,bind,ro {path}; fi"
+            )
         }
         Step::FinishReadonly { root } => {
             let new = shell::path(Path::new("/$NEW"));
@@ -581,7 +583,8 @@ fn mount_rootfs_by_hand(rootfs: &Rootfs) -> Vec<String> {
         }
         Rootfs::Overlay { lower, layer } => {
             // overlayfs splits its options at : and ,
-            let lower = lower.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace(',', r"\,");
+            let lower =
+                lower.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace(',', r"\,");
             let part = |name: &str| shell::path(&layer.join(name));
             let options = format!(
                 "lowerdir={},upperdir={},workdir={}",

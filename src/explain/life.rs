@@ -348,7 +348,7 @@ fn terminate(story: &Story, instance: &Instance, grace: &str, before: &[&Instanc
     [line, self::line(INIT, "kill", does, killed, Some("kill -KILL PID".to_owned()))]
 }
 
-fn signal_name(number: i32) -> String {
+pub fn signal_name(number: i32) -> String {
     const NAMES: [(i32, &str); 8] = [
         (libc::SIGHUP, "SIGHUP"),
         (libc::SIGINT, "SIGINT"),

@@ -3,7 +3,7 @@
 //! are those that the pod init and the containers perform ([`crate::plan`]).
 //!
 //! [`pod`] puts the story in order; [`sandbox`], [`container`] and [`cgroup`] turn steps into calls; [`reason`] has the why;
-//! [`text`] prints; [`hint`] says what usually causes a failed step.
+//! [`text`] prints, [`script`] writes it as a shell script; [`hint`] says what usually causes a failed step.
 
 use std::path::{Path, PathBuf};
 
@@ -21,12 +21,14 @@ mod life;
 pub mod pod;
 pub mod reason;
 pub mod sandbox;
+pub mod script;
 pub mod shell;
 pub mod text;
 
 pub use call::Call;
 pub use hint::{errno_in_words, hint};
 pub use pod::explain;
+pub use script::script;
 
 /// What is assumed of the host, since nothing is looked up here.
 pub struct Assumptions {

@@ -421,7 +421,7 @@ impl<'a> Story<'a> {
     }
 
     /// Where a volume is in the pod init's mount namespace.
-    fn volume(&self, name: &str) -> PathBuf {
+    pub fn volume(&self, name: &str) -> PathBuf {
         let volume = self.pod.volumes.iter().find(|volume| volume.name == name);
         match volume.map(|volume| &volume.source) {
             Some(VolumeSource::HostPath { path, .. }) => PathBuf::from(path),

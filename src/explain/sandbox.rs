@@ -189,6 +189,7 @@ fn etc_files_by_hand(place: &Place) -> Vec<String> {
     };
     let resolv = place.pod.resolv_conf(place.resolv_conf);
     let resolv = match resolv == place.resolv_conf {
+        true if resolv.is_empty() => ":".to_owned(),
         true => "cat /etc/resolv.conf".to_owned(),
         false => print(resolv.trim_end_matches('\n')),
     };

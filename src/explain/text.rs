@@ -143,7 +143,7 @@ fn alike(calls: &[Call]) -> Vec<&str> {
 }
 
 /// Breaks at blanks, and inside of words that are wider than the line.
-fn wrap(text: &str, width: usize) -> Vec<String> {
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

@@ -14,7 +14,8 @@ pub(super) struct ConditionTimes([(bool, Time); 5]);
 impl Lifecycle {
     /// What there is to know now. `_now` is not needed: everything shown is a state or the time of a change.
     pub fn snapshot(&self, _now: Time) -> Snapshot {
-        let deadline = self.deadline_exceeded.then_some("DeadlineExceeded");
+        // A kubelet gives the reason together with the terminal phase, when nothing runs any more.
+        let deadline = (self.deadline_exceeded && self.ended.is_some()).then_some("DeadlineExceeded");
         Snapshot {
             phase: self.phase(),
             reason: deadline.map(str::to_string),

@@ -149,6 +149,9 @@ impl Lifecycle {
                     let Some(kill) = &mut live.kill else { continue };
                     // SIGTERM waits for preStop and for the turn, but never beyond the budget (R46, R57).
                     let spent = now >= kill.until;
+                    if spent && kill.pre_stop == HookRun::Due {
+                        kill.pre_stop = HookRun::Returned { well: false }; // no time is left for it (R47)
+                    }
                     if kill.term_at.is_none() && (spent || (kill.pre_stop.has_returned() && its_turn)) {
                         kill.term_at = Some(now);
                         self.actions.push(Action::Terminate(instance));

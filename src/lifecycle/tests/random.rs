@@ -1,216 +1,118 @@
-//! Random pods with random luck, stopped at random times. What must hold is asserted at each step by the simulator.
-//!
-//! `PROPTEST_CASES` sets how many are tried.
-
-use std::time::Duration;
-
-use proptest::collection::vec;
-use proptest::option::weighted;
-use proptest::prelude::*;
+//! Random pods with random luck, stopped at random times; the simulator's referee watches every step.
 
 use crate::lifecycle::sim::*;
 use crate::lifecycle::*;
 
-pub(crate) fn halves(range: std::ops::RangeInclusive<u64>) -> impl Strategy<Value = Duration> {
-    range.prop_map(|half_seconds| Duration::from_millis(half_seconds * 500))
-}
+/// Says which schedule it was that failed.
+struct Number(u64);
 
-fn a_run() -> impl Strategy<Value = Run> {
-    let fails = weighted(0.08, prop_oneof![Just("CreateContainerError"), Just("RunContainerError")]);
-    let duration = prop_oneof![3 => halves(0..=20), 1 => Just(s(100_000))];
-    let code = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(42)];
-    let term = weighted(0.8, halves(0..=12));
-    (halves(0..=2), fails, halves(0..=4), duration, code, term).prop_map(
-        |(latency, fails, start_delay, duration, code, term)| Run {
-            latency,
-            fails,
-            start_delay,
-            duration,
-            code,
-            term,
-        },
-    )
-}
-
-fn a_hook() -> impl Strategy<Value = (Option<Hook>, HookScript)> {
-    let hook = prop_oneof![Just(Hook::Helper), halves(0..=10).prop_map(Hook::Sleep)];
-    let script = (weighted(0.85, halves(0..=10)), prop::bool::weighted(0.7));
-    (weighted(0.35, hook), script).prop_map(|(hook, (time, well))| (hook, HookScript(time, well)))
-}
-
-fn a_probe(readiness: bool) -> impl Strategy<Value = (Option<Probe>, (Answer, Duration))> {
-    let threshold = if readiness { 1..=2u32 } else { 1..=1 };
-    let grace = weighted(0.3, halves(2..=10));
-    let probe = (halves(0..=8), halves(2..=6), halves(2..=4), 1..=3u32, threshold, grace).prop_map(
-        move |(initial_delay, period, timeout, failure_threshold, success_threshold, grace)| Probe {
-            initial_delay,
-            period,
-            timeout,
-            failure_threshold,
-            success_threshold,
-            grace: grace.filter(|_| !readiness),
-        },
-    );
-    let answer = prop_oneof![
-        4 => Just(Answer::Ok),
-        1 => Just(Answer::Fail),
-        1 => Just(Answer::Unknown),
-        1 => Just(Answer::OnceStarted),
-        1 => halves(0..=20).prop_map(Answer::From),
-        1 => halves(0..=20).prop_map(Answer::Until),
-        1 => Just(Answer::Hangs),
-    ];
-    (weighted(0.3, probe), (answer, halves(0..=5)))
-}
-
-fn a_policy() -> impl Strategy<Value = RestartPolicy> {
-    use RestartPolicy::*;
-    prop_oneof![Just(Always), Just(OnFailure), Just(Never)]
-}
-
-fn a_rule() -> impl Strategy<Value = RestartRule> {
-    let action = prop_oneof![4 => Just(RuleAction::Restart), 1 => Just(RuleAction::RestartAllContainers)];
-    let code = prop_oneof![Just(1), Just(42)];
-    (action, any::<bool>(), code).prop_map(|(action, within, code)| {
-        // "NotIn" would restart all containers for ever, also after success.
-        let within = within || action == RuleAction::RestartAllContainers;
-        RestartRule { action, within, codes: vec![code] }
-    })
-}
-
-fn a_ctr(kinds: &'static [Kind]) -> impl Strategy<Value = Ctr> {
-    let settings = (prop::sample::select(kinds), weighted(0.2, a_policy()), vec(a_rule(), 0..=1));
-    let hooks = (a_hook(), a_hook());
-    let probes = (a_probe(false), a_probe(false), a_probe(true));
-    (settings, vec(a_run(), 1..=4), hooks, probes).prop_map(
-        |((kind, restart_policy, rules), mut runs, (post, pre), (startup, liveness, readiness))| {
-            // A pod that restarts all its containers without back-off must take some time for it.
-            runs.iter_mut()
-                .for_each(|run| run.latency += Duration::from_millis(if rules.is_empty() { 0 } else { 500 }));
-            let spec = ContainerSpec {
-                name: String::new(),
-                kind,
-                restart_policy: restart_policy.filter(|_| kind != Kind::Sidecar),
-                rules,
-                post_start: post.0.filter(|_| kind != Kind::Init),
-                pre_stop: pre.0.filter(|_| kind != Kind::Init),
-                startup: startup.0.filter(|_| kind != Kind::Init),
-                liveness: liveness.0.filter(|_| kind != Kind::Init),
-                readiness: readiness.0.filter(|_| kind != Kind::Init),
-            };
-            let answers = [startup.1, liveness.1, readiness.1];
-            Ctr { spec, runs, post_start: post.1, pre_stop: pre.1, answers }
-        },
-    )
-}
-
-pub(crate) fn a_pod() -> impl Strategy<Value = (PodSpec, Vec<Ctr>)> {
-    let inits = vec(a_ctr(&[Kind::Init, Kind::Sidecar]), 0..=4);
-    let apps = vec(a_ctr(&[Kind::App]), 1..=3);
-    let times = (halves(0..=20), weighted(0.2, halves(0..=100)), halves(2..=20), halves(10..=60));
-    (inits, apps, a_policy(), times).prop_map(
-        |(inits, apps, restart_policy, (grace, deadline, first, max))| {
-            let mut ctrs = [inits, apps].concat();
-            for (index, ctr) in ctrs.iter_mut().enumerate() {
-                ctr.spec.name = format!("c{index}");
-            }
-            let containers = ctrs.iter().map(|ctr| ctr.spec.clone()).collect();
-            let backoff = Backoff { first, max };
-            (PodSpec { containers, restart_policy, grace, deadline, backoff }, ctrs)
-        },
-    )
-}
-
-fn an_event() -> impl Strategy<Value = Event> {
-    let instance = (0..4usize, 0..3u32).prop_map(|(container, attempt)| Instance { container, attempt });
-    let hook = prop_oneof![Just(HookKind::PostStart), Just(HookKind::PreStop)];
-    let probe = prop::sample::select(&[ProbeKind::Startup, ProbeKind::Liveness, ProbeKind::Readiness]);
-    let exit = (0..2i32).prop_map(|code| Exit { code, signal: None, oom_killed: false, message: None });
-    let result = any::<bool>().prop_map(|well| if well { Ok(String::new()) } else { Err("no".to_string()) });
-    let outcome = any::<bool>()
-        .prop_map(|well| if well { ProbeOutcome::Success } else { ProbeOutcome::Failure("no".to_string()) });
-    let reason = prop_oneof![Just("CreateContainerError"), Just("StartError")].prop_map(str::to_string);
-    prop_oneof![
-        1 => Just(Event::Begin),
-        8 => instance.clone().prop_map(Event::Started),
-        1 => (instance.clone(), reason)
-            .prop_map(|(instance, reason)| Event::StartFailed { instance, reason, message: String::new() }),
-        4 => (instance.clone(), exit).prop_map(|(instance, exit)| Event::Exited { instance, exit }),
-        2 => (instance.clone(), hook, result)
-            .prop_map(|(instance, hook, result)| Event::HookEnded { instance, hook, result }),
-        2 => (instance, probe, outcome)
-            .prop_map(|(instance, probe, outcome)| Event::ProbeEnded { instance, probe, outcome }),
-        1 => halves(0..=40).prop_map(|grace| Event::Stop { grace }),
-        2 => Just(Event::Tick),
-    ]
-}
-
-/// As many cases as `PROPTEST_CASES` says, else 1000: a few seconds for all of them.
-fn config() -> ProptestConfig {
-    let set = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
-    ProptestConfig { cases: set.unwrap_or(1000), failure_persistence: None, ..ProptestConfig::default() }
-}
-
-proptest! {
-    #![proptest_config(config())]
-
-    #[test]
-    fn any_pod_keeps_the_rules_and_ends(
-        (spec, ctrs) in a_pod(),
-        stops in vec((halves(0..=200), halves(0..=40)), 0..=3),
-        last in halves(0..=40),
-    ) {
-        let mut sim = Sim::new(spec, &ctrs);
-        for (at, grace) in stops {
-            sim.stop_at(at, grace);
+impl Drop for Number {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this was schedule {}", self.0);
         }
-        // A pod that would run for ever is stopped in the end, and then it ends.
-        sim.stop_at(s(200), last);
-        sim.run_until(s(100_000));
-        prop_assert!(sim.ended.is_some());
-        prop_assert_eq!(sim.pod.next_wakeup(), None);
     }
+}
 
-    #[test]
-    fn ticks_that_nobody_asked_for_change_nothing(
-        (spec, ctrs) in a_pod(),
-        ticks in vec(halves(0..=120), 1..=20),
-    ) {
-        let mut plain = Sim::new(spec.clone(), &ctrs);
-        let mut ticked = Sim::new(spec, &ctrs);
-        for at in ticks {
-            ticked.tick_at(at + Duration::from_millis(250));
+/// `BAREPOD_TEST_SLOW` (scripts/test --slow) sets the full number.
+fn full() -> bool {
+    std::env::var_os("BAREPOD_TEST_SLOW").is_some()
+}
+
+#[test]
+fn any_pod_keeps_the_rules_and_ends() {
+    let schedules = if full() { 100_000 } else { 2_000 };
+    let start = std::time::Instant::now();
+    let (mut containers, mut events) = (0, 0);
+    for number in 0..schedules {
+        let _number = Number(number);
+        let schedule = Schedule::number(number);
+        let mut sim = schedule.begin();
+        sim.run_until(s(100_000));
+        assert!(sim.ended.is_some(), "R58: a pod that was stopped ends");
+        assert_eq!(sim.pod.next_wakeup(), None);
+        containers += schedule.ctrs.len();
+        events += sim.events;
+    }
+    let average = |sum: usize| sum as f64 / schedules as f64;
+    let (containers, events) = (average(containers), average(events));
+    println!(
+        "{schedules} schedules with {containers:.1} containers and {events:.1} events on average in {:.1} s",
+        start.elapsed().as_secs_f64()
+    );
+    assert!(containers >= 5.0 && events >= 30.0, "these are too simple");
+}
+
+#[test]
+fn ticks_that_nobody_asked_for_change_nothing() {
+    for number in 0..if full() { 10_000 } else { 300 } {
+        let _number = Number(number);
+        let schedule = Schedule::number(number);
+        let (mut plain, mut ticked) = (schedule.begin(), schedule.begin());
+        let dice = &mut Dice::new(number);
+        for _ in 0..dice.roll(1..=20) {
+            ticked.tick_at(dice.halves(0..=120) + std::time::Duration::from_millis(250));
         }
         for sim in [&mut plain, &mut ticked] {
-            sim.stop_at(s(60), s(5));
-            sim.run_until(s(1000));
+            sim.run_until(s(100_000));
         }
-        prop_assert_eq!(plain.log, ticked.log);
+        assert_eq!(plain.log, ticked.log);
     }
+}
 
-    #[test]
-    fn no_sequence_of_events_upsets_the_core(
-        (spec, _) in a_pod(),
-        events in vec((halves(0..=10), an_event()), 0..=60),
-    ) {
-        let mut pod = Lifecycle::new(spec);
+fn an_event(dice: &mut Dice) -> Event {
+    let instance = Instance { container: dice.roll(0..=5) as usize, attempt: dice.roll(0..=2) as u32 };
+    let hook = dice.pick(&[HookKind::PostStart, HookKind::PreStop]);
+    let probe = dice.pick(&[ProbeKind::Startup, ProbeKind::Liveness, ProbeKind::Readiness]);
+    let words = String::new;
+    match dice.roll(0..=19) {
+        0 => Event::Begin,
+        1..=8 => Event::Started(instance),
+        9 => {
+            let reason = dice.pick(&["CreateContainerError", "StartError"]).to_string();
+            Event::StartFailed { instance, reason, message: words() }
+        }
+        10..=13 => {
+            let exit = Exit { code: dice.pick(&[0, 1]), signal: None, oom_killed: false, message: None };
+            Event::Exited { instance, exit }
+        }
+        14 | 15 => {
+            let result = if dice.percent(50) { Ok(words()) } else { Err(words()) };
+            Event::HookEnded { instance, hook, result }
+        }
+        16 | 17 => {
+            let good = dice.percent(50);
+            let outcome = if good { ProbeOutcome::Success } else { ProbeOutcome::Failure(words()) };
+            Event::ProbeEnded { instance, probe, outcome }
+        }
+        18 => Event::Stop { grace: dice.halves(0..=40) },
+        _ => Event::Tick,
+    }
+}
+
+#[test]
+fn no_sequence_of_events_upsets_the_core() {
+    for number in 0..if full() { 20_000 } else { 1_000 } {
+        let _number = Number(number);
+        let mut pod = Lifecycle::new(Schedule::number(number).spec);
+        let dice = &mut Dice::new(number);
         let mut now = Time::ZERO;
         let mut alive = std::collections::BTreeSet::new();
         let mut ended = false;
-        for (pause, event) in events {
-            now += pause;
-            for action in pod.step(now, event) {
-                prop_assert!(!ended, "End is the last action");
+        for _ in 0..dice.roll(0..=60) {
+            now += dice.halves(0..=10);
+            for action in pod.step(now, an_event(dice)) {
+                assert!(!ended, "End is the last action");
                 match action {
-                    Action::Start(instance) => { alive.insert(instance); }
+                    Action::Start(instance) => drop(alive.insert(instance)),
                     Action::End(phase) => ended = phase.is_terminal(),
                     Action::Terminate(instance) | Action::Kill(instance) => {
-                        prop_assert!(alive.contains(&instance));
+                        assert!(alive.contains(&instance));
                     }
                     _ => {}
                 }
             }
-            prop_assert!(pod.next_wakeup().is_none_or(|wakeup| wakeup > now));
+            assert!(pod.next_wakeup().is_none_or(|wakeup| wakeup > now));
             pod.snapshot(now);
         }
     }

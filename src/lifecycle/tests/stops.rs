@@ -75,6 +75,17 @@ fn r47_grace_0_means_no_pre_stop_and_no_order_but_2_seconds() {
 }
 
 #[test]
+fn r47_a_pre_stop_that_was_due_at_the_moment_the_time_was_over_does_not_run() {
+    let mut liveness = probe(4, 10, 1);
+    liveness.grace = Some(s(3));
+    let mut c = app("c", on().ignores_term()).liveness(Answer::Fail, liveness).pre_stop(1);
+    c.answers[1].1 = s(1);
+    let mut sim = pod_with(Always, 0, Some(5), &[c]);
+    assert_eq!(sim.run_to_end().1, 7);
+    assert!(sim.never("PreStop-c"));
+}
+
+#[test]
 fn r48_on_deletion_all_pre_stops_begin_at_once() {
     let ctrs = [sidecar("s", on().t(1)).pre_stop(2), app("c", on().t(9)).pre_stop(4)];
     let sim = stopped_at_10(30, &ctrs);
