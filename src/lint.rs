@@ -169,13 +169,11 @@ impl<'a> Lints<'a> {
             .map(String::as_str)
             .collect();
         let Some(script) = shell_script(&words) else { return };
-        let commands = script.split(['\n', ';', '&', '|']).filter(|part| !part.trim().is_empty()).count();
+        let commands = commands(script);
         // A shell with one command usually becomes that command; with a trap it listens.
-        let replaced =
-            script.lines().any(|line| line.trim_start().starts_with("exec ") || line.contains("; exec "));
         if container.kind != Kind::Init
-            && commands > 1
-            && !replaced
+            && commands.len() > 1
+            && !commands.iter().any(|command| command.starts_with("exec "))
             && !script.contains("trap ")
             && container.stop_signal.is_none()
             && !self.pod.share_process_namespace
@@ -254,6 +252,31 @@ fn shell_script<'a>(words: &[&'a str]) -> Option<&'a str> {
     let name = program.rsplit('/').next()?;
     let flags = rest.iter().position(|word| word.starts_with('-') && word.ends_with('c'))?;
     rest.get(flags + 1).filter(|_| shells.contains(&name)).copied()
+}
+
+/// The simple commands of a shell script, as far as they can be told apart without being a shell: what stands in quotes
+/// separates nothing.
+fn commands(script: &str) -> Vec<String> {
+    let mut quote = None;
+    let unquoted = script.chars().map(|c| {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => return '_',
+            (None, _) => {}
+        }
+        c
+    });
+    let unquoted: String = unquoted.collect();
+    let keywords = ["if ", "then ", "else ", "elif ", "while ", "until ", "do ", "{ ", "( "];
+    let command = |part: &str| {
+        let mut part = part.trim();
+        while let Some(rest) = keywords.iter().find_map(|keyword| part.strip_prefix(keyword)) {
+            part = rest.trim_start();
+        }
+        part.to_owned()
+    };
+    unquoted.split(['\n', ';', '&', '|']).map(command).filter(|command| !command.is_empty()).collect()
 }
 
 /// How long the `sleep N` commands in it take together.
@@ -340,7 +363,14 @@ mod tests {
             |command: &str| format!("  containers:\n  - name: a\n    image: x\n    command: {command}\n");
         assert_eq!(rules(&spec("[sh, -c, 'while true; do date; sleep 1; done']")), one("deaf-shell", 8));
         assert_eq!(rules(&spec("[/bin/bash, -euc, 'prepare && serve']")), one("deaf-shell", 8));
-        for good in ["[sh, -c, serve]", "[sh, -c, 'prepare; exec serve']", "[serve]", "[sh, script.sh]"] {
+        for good in [
+            "[sh, -c, serve]",
+            "[sh, -c, 'prepare; exec serve']",
+            "[sh, -c, 'if [ -f /x ]; then exec a; else exec b; fi']",
+            "[sh, -c, 'echo \"a; b\"']",
+            "[serve]",
+            "[sh, script.sh]",
+        ] {
             assert_eq!(rules(&spec(good)), [], "{good}");
         }
         assert_eq!(rules(&spec("[sh, -c, 'trap \"exit 0\" TERM; serve & wait']")), []);

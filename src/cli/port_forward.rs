@@ -3,7 +3,7 @@
 //! A socket belongs to the network namespace in which it was made, whoever uses it later. So this process listens on the
 //! host, and for each connection forks one that joins the pod's network namespace, connects there, and passes bytes.
 
-use std::io::ErrorKind;
+use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -169,7 +169,9 @@ fn one_way(mut from: &TcpStream, mut to: &TcpStream) -> std::io::Result<()> {
         from.shutdown(Shutdown::Both).ok();
         to.shutdown(Shutdown::Both).ok();
     }
-    copied
+    // A side that goes away without reading everything is nothing to tell of.
+    let left = |error: &Error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
+    copied.or_else(|error| if left(&error) { Ok(()) } else { Err(error) })
 }
 
 #[cfg(test)]

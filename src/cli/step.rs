@@ -1,7 +1,7 @@
 //! `run --step`: where it pauses, what exists at that moment, and how to look at it.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, PipeWriter, Write};
+use std::io::{PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
@@ -105,12 +105,18 @@ pub enum Answer {
     End,
 }
 
+/// Standard input, where pauses are answered.
+struct Answers {
+    input: File,
+    /// What was read and not looked at yet.
+    typed: Vec<u8>,
+}
+
 /// The pauses of a pod.
 pub struct Pauses {
     /// The pod's name, for commands to look at it with.
     pod: String,
-    /// Standard input.
-    answers: BufReader<File>,
+    answers: Answers,
     /// Where a pause is ended; `None` when there are to be none any more.
     go: Option<PipeWriter>,
 }
@@ -122,14 +128,15 @@ impl Pauses {
         watching.waits = PAUSES.iter().map(|pause| pause.at.to_owned()).collect();
         watching.go = Some(reader);
         let answers = std::io::stdin().as_fd().try_clone_to_owned().context("copy standard input")?;
-        Ok(Pauses { pod: pod.to_owned(), answers: BufReader::new(answers.into()), go: Some(go) })
+        let answers = Answers { input: answers.into(), typed: Vec::new() };
+        Ok(Pauses { pod: pod.to_owned(), answers, go: Some(go) })
     }
 
     /// Says where the pod pauses and takes an answer.
     pub fn pause(&mut self, wait: &Wait, init: &Child, signals: &SignalFd) -> Result<Answer> {
         let Some(go) = &mut self.go else { return Ok(Answer::Run) };
         write!(std::io::stderr(), "{}", words(wait, init.pid, &self.pod)).context("print a pause")?;
-        let answer = answer(&mut self.answers, init, signals)?;
+        let answer = self.answers.next(init, signals)?;
         match answer {
             Answer::Go => go.write_all(&[0]).context("end a pause")?,
             // The end of the pipe ends this pause and all to come.
@@ -139,32 +146,44 @@ impl Pauses {
     }
 }
 
-/// One line of standard input. Ctrl-C ends the pod; the end of the input ends the pauses, as does the end of the pod.
-fn answer(answers: &mut BufReader<File>, init: &Child, signals: &SignalFd) -> Result<Answer> {
-    loop {
-        if answers.buffer().is_empty() {
-            let all = [answers.get_ref().as_fd(), signals.as_fd(), init.pidfd.as_fd()];
+impl Answers {
+    /// One line. Ctrl-C ends the pod; the end of the input ends the pauses, as does the end of the pod.
+    fn next(&mut self, init: &Child, signals: &SignalFd) -> Result<Answer> {
+        loop {
+            while let Some(end) = self.typed.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.typed.drain(..=end).collect();
+                match line.trim_ascii() {
+                    b"" => return Ok(Answer::Go),
+                    b"c" => return Ok(Answer::Run),
+                    b"q" => return Ok(Answer::End),
+                    _ => write!(std::io::stderr(), "[Enter], c or q: ").context("print a pause")?,
+                }
+            }
+            let all = [self.input.as_fd(), signals.as_fd(), init.pidfd.as_fd()];
             let mut all = all.map(|fd| PollFd::new(fd, PollFlags::POLLIN));
             if poll::any(&mut all, PollTimeout::NONE)? == 0 {
                 continue;
             }
-            if all[2].any() == Some(true) {
+            let [input, signal, end] = all.map(|fd| fd.any() == Some(true));
+            if end {
                 super::say("the pod has ended");
                 return Ok(Answer::Run);
             }
-        }
-        if signals.read_signal().context("read signalfd")?.is_some() {
-            return Ok(Answer::End);
-        }
-        let mut line = String::new();
-        if answers.read_line(&mut line).context("read an answer")? == 0 {
-            return Ok(Answer::Run);
-        }
-        match line.trim() {
-            "" => return Ok(Answer::Go),
-            "c" => return Ok(Answer::Run),
-            "q" => return Ok(Answer::End),
-            _ => write!(std::io::stderr(), "[Enter], c or q: ").context("print a pause")?,
+            if signal && signals.read_signal().context("read signalfd")?.is_some() {
+                return Ok(Answer::End);
+            }
+            if input {
+                let mut piece = [0; 4096];
+                let length = self.input.read(&mut piece).context("read an answer")?;
+                if length == 0 {
+                    return Ok(Answer::Run);
+                }
+                self.typed.extend_from_slice(&piece[..length]);
+                // No answer is as long.
+                if self.typed.len() > 64 * 1024 {
+                    self.typed = vec![b'?'];
+                }
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::call::{Call, call, clone3, close_others, namespaces, new_filesystem, open};
+use super::call::{Call, call, clone3, close_others, namespaces, new_filesystem, open, path};
 use super::container::{self, State};
 use super::pod::{INIT, Instance, Story, join, line, steps_as_lines};
 use super::{Line, cgroup};
@@ -298,11 +298,12 @@ pub fn end(story: &Story, containers: &[Instance]) -> Result<Vec<Line>> {
     }
     let pod = format!("{}/pod", story.cgroup);
     let shell = format!("rmdir {}", join(&cgroup::directories(story.host, &pod)));
-    let removed = cgroup::remove(story.host, &pod);
+    let mut removed = cgroup::remove(story.host, &pod);
+    removed.push(call("unlink", [path(&story.directory.join("control"))]));
     lines.push(line(
         INIT,
         "end",
-        "write the final record, remove the cgroup of the containers, exit",
+        "write the final record, remove the cgroup of the containers and the control socket, exit",
         removed,
         Some(shell),
     ));

@@ -144,13 +144,7 @@ impl<'a> Story<'a> {
         ));
         Ok(vec![
             line(RUN, "seal", "execute a sealed copy of the own binary", copied, None),
-            line(
-                RUN,
-                "read",
-                "read the manifest and its bundles, refuse every problem; make the pipe that ends the pauses of --step",
-                vec![call("pipe2", ["[pauses, go]", "O_CLOEXEC"])],
-                None,
-            ),
+            line(RUN, "read", "read the manifest and its bundles, refuse every problem", Vec::new(), None),
             line(
                 RUN,
                 "lock",

@@ -16,6 +16,9 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
+/// File name of the socket in the pod's directory.
+pub const CONTROL: &str = "control";
+
 /// What can be asked of a pod init.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -67,7 +70,7 @@ impl Server {
     /// descriptor of the directory.
     pub fn listen(directory: &Path) -> Result<Server> {
         let directory = std::fs::File::open(directory).context("open pod directory")?;
-        let path = format!("/proc/self/fd/{}/control", directory.as_raw_fd());
+        let path = format!("/proc/self/fd/{}/{CONTROL}", directory.as_raw_fd());
         let listener = UnixListener::bind(path).context("bind control socket")?;
         listener.set_nonblocking(true).context("make control socket non-blocking")?;
         Ok(Server { listener, connections: Vec::new() })
@@ -140,7 +143,7 @@ impl Connection {
 /// Asks the pod init whose directory this is; waits 2 s for its answer.
 pub fn ask(directory: &Path, request: &Request) -> Result<()> {
     let directory = std::fs::File::open(directory).context("open pod directory")?;
-    let path = format!("/proc/self/fd/{}/control", directory.as_raw_fd());
+    let path = format!("/proc/self/fd/{}/{CONTROL}", directory.as_raw_fd());
     let mut stream = UnixStream::connect(path).context("connect to the pod init")?;
     let deadline = Some(PATIENCE);
     stream.set_read_timeout(deadline)?;

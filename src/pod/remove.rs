@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::control::CONTROL;
 use super::store::{Record, Store};
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process;
@@ -182,7 +183,7 @@ fn garbage_of(store: &Store, name: &str, tell: &mut impl FnMut(String)) -> Resul
                 holders = cgroups(store, &record)?;
                 tell(format!("cgroups of ended pod {name}"));
             }
-            if remove_file_if_there(&store.pod(name).join("control"))? {
+            if remove_file_if_there(&store.pod(name).join(CONTROL))? {
                 tell(format!("control socket of ended pod {name}"));
             }
             holders

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
+use super::control::CONTROL;
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
 use super::instance::{self, Running};
@@ -306,8 +307,9 @@ impl Supervisor {
         let blueprint = &self.sandbox.blueprint;
         let pod =
             crate::kernel::cgroup::Cgroup::new(&blueprint.hierarchy, &format!("{}/pod", blueprint.cgroup()))?;
-        // Whoever removes the pod tries again, and says so if it cannot be done.
+        // Whoever removes the pod tries both again, and says so if it cannot be done.
         pod.remove(Duration::from_secs(1)).ok();
+        std::fs::remove_file(blueprint.directory().join(CONTROL)).ok();
         Ok(())
     }
 
