@@ -286,12 +286,62 @@ fn tmpcopyup_starts_with_what_the_rootfs_has() {
 }
 
 #[test]
+fn a_filter_for_system_calls_holds_for_the_program_with_and_without_new_privileges() {
+    let b = Box_::new("seccomp");
+    let look = "mkdir /tmp/x 2>&1; mkdir -m 700 /tmp/y 2>&1; grep -E 'Seccomp:|NoNewPrivs' /proc/self/status; \
+                chmod 700 /tmp 2>&1; chmod 755 /tmp";
+    for nnp in [true, false] {
+        let text = b.text(look, |spec| {
+            spec["process"]["noNewPrivileges"] = nnp.into();
+            spec["mounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(serde_json::json!({"destination": "/tmp", "type": "tmpfs"}));
+            spec["linux"]["seccomp"] = serde_json::json!({
+                "defaultAction": "SCMP_ACT_ALLOW",
+                "architectures": ["SCMP_ARCH_NATIVE"],
+                "syscalls": [
+                    {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+                    {"names": ["chmod"], "action": "SCMP_ACT_ERRNO",
+                     "args": [{"index": 1, "value": 0o700, "op": "SCMP_CMP_EQ"}]},
+                    {"names": ["fchmodat", "fchmodat2"], "action": "SCMP_ACT_ERRNO",
+                     "args": [{"index": 2, "value": 0o700, "op": "SCMP_CMP_EQ"}]},
+                ],
+            });
+        });
+        assert_eq!(text.matches("No space left on device").count(), 2, "{text}");
+        assert!(
+            text.contains(&format!("NoNewPrivs:\t{}", u8::from(nnp))) && text.contains("Seccomp:\t2"),
+            "{text}"
+        );
+        assert!(text.contains("/tmp: Operation not permitted"), "{text}");
+    }
+    // Killed by it, as by a signal.
+    b.configure(|spec| {
+        spec["process"]["args"] = serde_json::json!(["mkdir", "/x"]);
+        spec["linux"]["seccomp"] = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_KILL_PROCESS"}],
+        });
+    });
+    assert_eq!(b.run(BAREPOD_OCI).status.code(), Some(128 + 31));
+    // A filter that forbids execve ends the start, and the error says where.
+    let error = b.error(|spec| {
+        spec["linux"]["seccomp"] = serde_json::json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["execve", "execveat"], "action": "SCMP_ACT_ERRNO"}],
+        });
+    });
+    assert!(error.contains("execute") && error.contains("EPERM"), "{error}");
+}
+
+#[test]
 fn fields_that_are_not_done_are_refused_by_name_and_nothing_is_left() {
     type Change = fn(&mut Value);
     let b = Box_::new("refused");
     let cases: [(&str, Change); 6] = [
-        ("linux.seccomp", |spec| {
-            spec["linux"]["seccomp"] = serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW"})
+        ("SCMP_ACT_NOTIFY is not supported yet", |spec| {
+            spec["linux"]["seccomp"] = serde_json::json!({"defaultAction": "SCMP_ACT_NOTIFY"})
         }),
         ("hooks", |spec| spec["hooks"] = serde_json::json!({"prestart": [{"path": "/bin/true"}]})),
         ("process.apparmorProfile", |spec| spec["process"]["apparmorProfile"] = "x".into()),

@@ -81,7 +81,7 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     let spec = store.spec(&options.pod, instance);
     let spec: Spec = serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
     let process = spec.process().as_ref().context("process is missing")?;
-    let steps = plan::exec_steps(process, &options.command)?;
+    let steps = plan::exec_steps(process, plan::filter(&spec), &options.command)?;
     let Stdio { input, output, error } = stdio_of_this_process()?;
     let stdio = Stdio { input: if options.interactive { input } else { null()? }, output, error };
     let tty = options.tty && has_terminal(options);

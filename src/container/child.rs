@@ -30,6 +30,7 @@ use crate::kernel::root::{Leaf, Root, kind};
 use crate::kernel::{capability, device, identity, mount, namespace, process, sys};
 use crate::plan::container::{DeviceNode, Rootfs};
 use crate::plan::mount::{MountStep, What, attr};
+use crate::plan::seccomp::{Instruction, Program};
 use crate::plan::step::Step;
 
 /// What a child says, one JSON line each.
@@ -191,6 +192,7 @@ impl Setup {
                 capability::apply(effective, permitted, inheritable, ambient)
             }
             Step::NoNewPrivileges => Ok(nix::sys::prctl::set_no_new_privs()?),
+            Step::Seccomp(program) => install_filter(program),
             Step::Cwd(path) => change_directory(path),
             Step::Exec { args, env } => execute(args, env).map(|never| match never {}),
         }
@@ -306,6 +308,13 @@ fn reset_process() -> Result<()> {
         Ok(_) | Err(Errno::EPERM) => Ok(()),
         Err(error) => Err(error).context("setsid"),
     }
+}
+
+fn install_filter(program: &Program) -> Result<()> {
+    let of_kernel =
+        |one: &Instruction| libc::sock_filter { code: one.code, jt: one.yes, jf: one.no, k: one.k };
+    let instructions: Vec<_> = program.instructions.iter().map(of_kernel).collect();
+    sys::install_filter(&instructions, program.flags).context("seccomp")
 }
 
 /// overlayfs splits its options at `:` and `,`, so layers are named by descriptor.

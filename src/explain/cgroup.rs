@@ -114,19 +114,19 @@ pub fn by_hand(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> 
 
 /// Limits, for a shell.
 pub fn commands(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<Vec<String>> {
-    let writes = writes(host, cgroup, resources)?.into_iter();
-    Ok(writes
-        .map(|write| {
-            let file = super::shell::path(&write.file);
-            let line = format!("echo {} >{file}", super::shell::word(&write.value));
-            // Without swap in the kernel there is no such file, and nothing to limit.
-            if file.contains("memory.swap.max") {
-                format!("if test -e {file}; then {line}; fi")
-            } else {
-                line
-            }
-        })
-        .collect())
+    let writes = writes(host, cgroup, resources)?;
+    let same_file = |one: &Write, other: &Write| one.file == other.file;
+    let line = |writes: &[Write]| {
+        let file = super::shell::path(&writes[0].file);
+        let values: Vec<String> = writes.iter().map(|write| super::shell::word(&write.value)).collect();
+        let line = match values.as_slice() {
+            [value] => format!("echo {value} >{file}"),
+            all => format!("for each in {}; do echo \"$each\" >{file}; done", all.join(" ")),
+        };
+        // Without swap in the kernel there is no such file, and nothing to limit.
+        if file.contains("memory.swap.max") { format!("if test -e {file}; then {line}; fi") } else { line }
+    };
+    Ok(writes.chunk_by(same_file).map(line).collect())
 }
 
 /// The writes in their order: memory, cpu, pids, then what stands in `unified`, then devices.

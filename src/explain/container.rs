@@ -160,6 +160,10 @@ pub fn calls(step: &Step, place: &Place, state: &mut State) -> Vec<Call> {
             calls
         }
         Step::NoNewPrivileges => vec![call("prctl", ["PR_SET_NO_NEW_PRIVS", "1", "0", "0", "0"])],
+        Step::Seccomp(program) => {
+            let length = program.instructions.len();
+            vec![call("seccomp", ["SECCOMP_SET_MODE_FILTER", "…", &format!("{{len={length}, …}}")])]
+        }
         Step::Cwd(path) => vec![call("chdir", [super::call::path(path)])],
         Step::Exec { args, env } => exec(args, env),
     }
@@ -566,6 +570,7 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
             shell::capabilities(ambient)
         ),
         Step::NoNewPrivileges => "setpriv --no-new-privs …".to_owned(),
+        Step::Seccomp(_) => "# a filter for system calls: no shell can install one".to_owned(),
         Step::Cwd(path) => format!("cd {}", shell::path(path)),
         Step::Exec { args, env } => {
             let env: Vec<String> = env.iter().map(|variable| shell::word(variable)).collect();
@@ -585,14 +590,10 @@ fn mount_rootfs_by_hand(rootfs: &Rootfs) -> Vec<String> {
             // overlayfs splits its options at : and ,
             let lower =
                 lower.display().to_string().replace('\\', r"\\").replace(':', r"\:").replace(',', r"\,");
-            let part = |name: &str| shell::path(&layer.join(name));
-            let options = format!(
-                "lowerdir={},upperdir={},workdir={}",
-                shell::word(&lower),
-                part("upper"),
-                part("work")
-            );
-            [format!("NEW={}", part("merged")), format!("mount -t overlay -o {options} overlay \"$NEW\"")]
+            let options = format!("lowerdir={lower},upperdir={0}/upper,workdir={0}/work", layer.display());
+            let options = shell::path(Path::new(&options)).replace("=/$ROOT", "=$ROOT");
+            let new = shell::path(&layer.join("merged"));
+            [format!("NEW={new}"), format!("mount -t overlay -o {options} overlay \"$NEW\"")]
         }
     };
     lines.into_iter().chain(["mount --make-rprivate \"$NEW\"".to_owned()]).collect()

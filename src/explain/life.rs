@@ -10,8 +10,8 @@ use super::pod::{INIT, Instance, Story, join, line, steps_as_lines};
 use super::{Line, cgroup};
 use crate::lifecycle::model::{Kind, Probe};
 use crate::manifest::{Handler, Pod};
-use crate::plan::exec_steps;
 use crate::plan::mount::attr;
+use crate::plan::{exec_steps, filter};
 
 /// What a container waits for before it is started: that the one before it in the list has passed its gate.
 pub fn gate(pod: &Pod, position: usize) -> Line {
@@ -176,7 +176,7 @@ fn handler_lines(
                 call("write", ["tell", "…", "…"]),
             ];
             let who = format!("{what} of container {name}");
-            let steps = exec_steps(&instance.process, command)?;
+            let steps = exec_steps(&instance.process, filter(&instance.spec), command)?;
             let mut moved = container::enter_tasks(&cgroups);
             moved.extend(container::reset_signals());
             moved.extend(container::take_streams(&steps));

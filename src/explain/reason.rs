@@ -295,6 +295,11 @@ pub fn of_container(step: &str) -> Reason {
             "set-user-ID programs gain nothing from here on; nothing after it has to gain a privilege",
             &["prctl(2)", "execve(2)"],
         ),
+        "seccomp" => (
+            "the kernel asks this program about every further system call; after no_new_privs, without which it takes \
+             CAP_SYS_ADMIN and comes before the capabilities go",
+            &["seccomp(2)"],
+        ),
         "cwd" => (
             "as the container's own user, so that its rights count; checked to be inside the root (CVE-2024-21626)",
             &["chdir(2)", "getcwd(3)"],

@@ -396,3 +396,16 @@ pub fn own_received(number: RawFd) -> OwnedFd {
     // SAFETY: the kernel has just made this descriptor for us; nobody else knows its number.
     unsafe { OwnedFd::from_raw_fd(number) }
 }
+
+/// seccomp(2) `SECCOMP_SET_MODE_FILTER`: from here on the program decides about every system call of this process.
+pub fn install_filter(instructions: &[libc::sock_filter], flags: u64) -> Result<()> {
+    let program = libc::sock_fprog {
+        len: u16::try_from(instructions.len()).map_err(|_| Errno::EINVAL)?,
+        filter: instructions.as_ptr().cast_mut(), // the kernel only reads it
+    };
+    // SAFETY: program and instructions live for the call, and the length is theirs.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
+    })
+    .map(drop)
+}

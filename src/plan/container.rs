@@ -5,11 +5,14 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use oci_spec::runtime::{Capability, LinuxCapabilities, LinuxDeviceType, LinuxNamespaceType, Process, Spec};
+use oci_spec::runtime::{
+    Capability, LinuxCapabilities, LinuxDeviceType, LinuxNamespaceType, LinuxSeccomp, Process, Spec,
+};
 use serde::Serialize;
 
 use super::mount::{self, MountStep, What};
 use super::refuse::refuse;
+use super::seccomp;
 use super::step::Step;
 
 /// Where the root filesystem comes from.
@@ -120,24 +123,30 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     });
     // From here on the host's files are out of reach; what is left concerns the process alone.
     let outgoing = linux.rootfs_propagation().clone();
-    steps.extend(process_steps(process, Some(Step::PivotRoot { propagation: outgoing }))?);
+    let pivot = Step::PivotRoot { propagation: outgoing };
+    steps.extend(process_steps(process, linux.seccomp().as_ref(), Some(pivot))?);
     Ok(Plan { namespaces: namespaces.flags, pid_namespace: namespaces.pid, steps })
 }
 
-/// The steps of a further command in a container: its own process with other arguments. Inheritable and ambient
-/// capabilities are for that process alone (CVE-2022-29162).
-pub fn exec_steps(process: &Process, command: &[String]) -> Result<Vec<Step>> {
+/// The filter for system calls that a spec asks for.
+pub fn filter(spec: &Spec) -> Option<&LinuxSeccomp> {
+    spec.linux().as_ref()?.seccomp().as_ref()
+}
+
+/// The steps of a further command in a container: its own process with other arguments, under the same filter. Inheritable
+/// and ambient capabilities are for that process alone (CVE-2022-29162).
+pub fn exec_steps(process: &Process, filter: Option<&LinuxSeccomp>, command: &[String]) -> Result<Vec<Step>> {
     let mut process = process.clone();
     process.set_args(Some(command.to_vec()));
     if let Some(mut sets) = process.capabilities().clone() {
         sets.set_inheritable(None).set_ambient(None);
         process.set_capabilities(Some(sets));
     }
-    process_steps(&process, None)
+    process_steps(&process, filter, None)
 }
 
 /// The part that concerns the process alone; the same for a container's first process and for `exec`.
-fn process_steps(process: &Process, pivot: Option<Step>) -> Result<Vec<Step>> {
+fn process_steps(process: &Process, filter: Option<&LinuxSeccomp>, pivot: Option<Step>) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // Before the pivot, because it is written through the host's procfs.
     steps.extend(process.oom_score_adj().map(Step::OomScoreAdj));
@@ -154,6 +163,12 @@ fn process_steps(process: &Process, pivot: Option<Step>) -> Result<Vec<Step>> {
             .map(capability_name)
             .collect()
     };
+    let filter = filter.map(|filter| seccomp::compile(filter).map(Step::Seccomp)).transpose();
+    let mut filter = filter.context("linux.seccomp")?;
+    // A filter wants no_new_privs or CAP_SYS_ADMIN. It comes as late as it can, since it holds for all that comes after it.
+    if process.no_new_privileges() != Some(true) {
+        steps.extend(filter.take());
+    }
     // The bounding set needs CAP_SETPCAP, so it comes before the user; the other sets come after, because changing the
     // user clears them; no_new_privs last, so that nothing after it has to gain a privilege.
     steps.push(Step::Bounding(set(LinuxCapabilities::bounding)));
@@ -173,6 +188,7 @@ fn process_steps(process: &Process, pivot: Option<Step>) -> Result<Vec<Step>> {
     if process.no_new_privileges() == Some(true) {
         steps.push(Step::NoNewPrivileges);
     }
+    steps.extend(filter);
     steps.push(Step::Cwd(process.cwd().clone()));
     steps.push(Step::Exec {
         args: process.args().clone().unwrap_or_default(),

@@ -2,13 +2,14 @@
 //! container's child process performs exactly this list ([`crate::container::child`]).
 //!
 //! [`step`] has the vocabulary, [`mount`] reads mount options, [`container`] puts the list in order, [`refuse`] names what
-//! is not done.
+//! is not done. At the side: [`seccomp`] compiles system call filters.
 
 pub mod container;
 pub mod mount;
 pub mod refuse;
 pub mod sandbox;
+pub mod seccomp;
 pub mod step;
 
-pub use container::{Plan, Rootfs, exec_steps, plan};
+pub use container::{Plan, Rootfs, exec_steps, filter, plan};
 pub use step::Step;

@@ -23,7 +23,6 @@ pub fn refuse(spec: &Spec) -> Result<()> {
         ("process.ioPriority", process.io_priority().is_some()),
         ("process.scheduler", process.scheduler().is_some()),
         ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
-        ("linux.seccomp", linux.seccomp().is_some()),
         ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
         ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
         ("linux.mountLabel", given(linux.mount_label())),

@@ -112,6 +112,8 @@ pub enum Step {
     },
     /// prctl(2) `PR_SET_NO_NEW_PRIVS`.
     NoNewPrivileges,
+    /// seccomp(2).
+    Seccomp(super::seccomp::Program),
     /// chdir(2).
     Cwd(PathBuf),
     /// close_range(2) with CLOSE_RANGE_CLOEXEC, execve(2).
@@ -125,7 +127,7 @@ pub enum Step {
 
 impl Step {
     /// Short names of all steps, for fault injection and documentation, in the order in which they run.
-    pub const NAMES: [&str; 27] = [
+    pub const NAMES: [&str; 28] = [
         "reset-process",
         "join-cgroup",
         "unshare-cgroup",
@@ -151,6 +153,7 @@ impl Step {
         "user",
         "capabilities",
         "no-new-privileges",
+        "seccomp",
         "cwd",
         "exec",
     ];
@@ -183,6 +186,7 @@ impl Step {
             Step::User { .. } => "user",
             Step::Capabilities { .. } => "capabilities",
             Step::NoNewPrivileges => "no-new-privileges",
+            Step::Seccomp(_) => "seccomp",
             Step::Cwd(_) => "cwd",
             Step::Exec { .. } => "exec",
         }
@@ -217,6 +221,9 @@ impl fmt::Display for Step {
             Step::User { uid, gid, .. } => write!(f, "become user {uid}:{gid}"),
             Step::Capabilities { .. } => write!(f, "set capabilities"),
             Step::NoNewPrivileges => write!(f, "set no_new_privs"),
+            Step::Seccomp(program) => {
+                write!(f, "install a filter for system calls, {} instructions", program.instructions.len())
+            }
             Step::Cwd(path) => write!(f, "change directory to {}", path.display()),
             Step::Exec { args, .. } => {
                 write!(f, "execute {}", args.first().map_or("nothing", String::as_str))

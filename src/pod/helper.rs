@@ -8,9 +8,10 @@ use anyhow::{Context, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::http::{self, Answer, Get};
-use super::instance::Running;
+use super::instance::{Running, read_available};
+use crate::container::child::Said;
 use crate::container::exec::{self, Exec};
-use crate::container::launch::{Launched, Stdio, null};
+use crate::container::launch::{Launched, Stdio, null, take_said};
 use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::model::{HookKind, Instance, ProbeKind, Time};
 use crate::manifest::Handler;
@@ -38,6 +39,8 @@ pub struct Helper {
     pub output: Option<PipeReader>,
     /// The first part of that output.
     pub text: Vec<u8>,
+    /// What the child of an exec says if it cannot become the command.
+    pub report: Option<PipeReader>,
     /// When it is killed.
     pub deadline: Option<Time>,
     /// It was killed because of its deadline.
@@ -65,22 +68,25 @@ pub fn start(
 ) -> Result<Helper> {
     let (output, writer) = std::io::pipe().context("make output pipe")?;
     fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
-    let child = match handler {
+    let (child, report) = match handler {
         Handler::Exec(command) => {
-            let steps = plan::exec_steps(&running.process, command)?;
+            let steps = plan::exec_steps(&running.process, running.filter.as_ref(), command)?;
             let stdio = Stdio { input: null()?, output: writer.try_clone()?.into(), error: writer.into() };
             let container = running.child.pidfd.as_fd();
-            let Launched { child, .. } =
+            let Launched { child, report } =
                 exec::spawn(Exec { container, cgroup: &running.cgroup, steps: &steps, stdio })?;
-            child
+            fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                .context("make report pipe non-blocking")?;
+            (child, Some(report))
         }
         Handler::HttpGet { .. } | Handler::Tcp { .. } | Handler::Sleep(_) => {
             let is_hook = matches!(purpose, Purpose::Hook(_));
             let timeout = timeout.unwrap_or(Duration::from_secs(3600)); // a hook ends with its container at the latest
-            process::spawn(
+            let child = process::spawn(
                 &Placement { keep: Some(vec![writer.as_raw_fd()]), ..Placement::default() },
                 move || network(handler, is_hook, timeout, writer),
-            )?
+            )?;
+            (child, None)
         }
     };
     let deadline = timeout.map(|timeout| now + timeout);
@@ -91,6 +97,7 @@ pub fn start(
         child,
         output: Some(output),
         text,
+        report,
         deadline,
         timed_out: false,
         ended: None,
@@ -126,7 +133,7 @@ impl Helper {
     pub fn pump(&mut self) -> Result<()> {
         if let Some(pipe) = &mut self.output {
             let mut piece = Vec::new();
-            let open = super::instance::read_available(pipe, &mut piece, 64 * 1024)?;
+            let open = read_available(pipe, &mut piece, 64 * 1024)?;
             piece.truncate(KEPT_OUTPUT - self.text.len().min(KEPT_OUTPUT));
             self.text.append(&mut piece);
             if !open {
@@ -139,6 +146,19 @@ impl Helper {
     /// What it printed, as much of it as an event holds.
     pub fn words(&self) -> String {
         cut(String::from_utf8_lossy(&self.text).trim_end(), WORDS)
+    }
+
+    /// Why its command was not executed, if it was not. To be asked when it has ended.
+    pub fn not_executed(&mut self) -> Option<String> {
+        let mut text = Vec::new();
+        // A report that cannot be read or understood tells of no failure; the exit code still does.
+        read_available(self.report.as_mut()?, &mut text, 64 * 1024).ok()?;
+        let said = take_said(&mut text).ok()?;
+        let failed = said.into_iter().find_map(|said| match said {
+            Said::Failed(report) => Some(format!("{}: {}", report.does, report.error)),
+            _ => None,
+        });
+        failed.map(|why| cut(&why, WORDS))
     }
 
     /// It succeeded, but with something to tell.

@@ -39,6 +39,8 @@ pub struct Running {
     pub record: InstanceRecord,
     /// The OCI process of the spec, for hooks and probes.
     pub process: oci_spec::runtime::Process,
+    /// Its filter for system calls, for the same.
+    pub filter: Option<oci_spec::runtime::LinuxSeccomp>,
     /// The child's report, until it has become the container.
     pub report: Option<PipeReader>,
     /// The beginning of a line of it.
@@ -234,6 +236,7 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
         cgroup,
         record,
         process: spec.process().clone().context("process is missing")?,
+        filter: plan::filter(&spec).cloned(),
         report: Some(report),
         report_text: Vec::new(),
         failure: None,
