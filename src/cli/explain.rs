@@ -16,6 +16,7 @@ use crate::kernel::cgroup::devices::Policy;
 use crate::kernel::cgroup::{Hierarchy, Version, default_device_rules};
 use crate::kernel::machine::{self, Machine};
 use crate::kernel::root::Root;
+use crate::pod::profile::local_filter;
 use crate::pod::start::{Bundle, new_uid};
 use crate::pod::store::Store;
 
@@ -89,6 +90,7 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
     };
     let view = own.lines().filter_map(|line| line.split(':').nth(1)).filter(used).map(str::to_owned);
     let view = if v2 { Vec::new() } else { view.collect() };
+    let pod = &loaded.manifest.pod;
     Ok(Assumptions {
         root: store.root.clone(),
         logs: store.logs.clone(),
@@ -97,7 +99,8 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
         hierarchies,
         view,
         accounts: loaded.bundles.iter().map(accounts).collect(),
-        host_devices: match loaded.manifest.pod.containers.iter().any(|one| one.security.privileged) {
+        local_filters: pod.containers.iter().map(|one| local_filter(pod, one)).collect::<Result<_>>()?,
+        host_devices: match pod.containers.iter().any(|one| one.security.privileged) {
             true => machine::devices()?,
             false => Vec::new(),
         },

@@ -236,8 +236,7 @@ pub fn tmpfs_commands(place: &Path, size: Option<u64>, mode: &str, propagation: 
     let place = super::shell::path(place);
     vec![
         format!("mkdir -p {place}"),
-        format!("mount -t tmpfs -o mode={mode}{size} tmpfs {place}"),
-        format!("mount --make-{propagation} {place}"),
+        format!("mount -t tmpfs -o mode={mode}{size} --make-{propagation} tmpfs {place}"),
     ]
 }
 

@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, Spec};
+use oci_spec::runtime::{LinuxDevice, LinuxDeviceCgroup, LinuxSeccomp, Spec};
 use serde::Serialize;
 
 use crate::bundle::accounts::Accounts;
@@ -46,6 +46,8 @@ pub struct Assumptions {
     pub view: Vec<String>,
     /// Who is who in the images, for each container; asked only where the manifest chooses the user.
     pub accounts: Vec<Accounts>,
+    /// For each container, the filter of its `localhostProfile`.
+    pub local_filters: Vec<Option<LinuxSeccomp>>,
     /// The host's device nodes, for privileged containers.
     pub host_devices: Vec<LinuxDevice>,
     /// v1: the writes that set a device policy, file and line.

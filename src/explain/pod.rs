@@ -265,6 +265,7 @@ impl<'a> Story<'a> {
             pid_namespace: self.pod.share_process_namespace.then(|| PathBuf::from("/proc/PID/ns/pid")),
             pod_security: self.pod.security.clone(),
             accounts: self.accounts(position),
+            local_filter: self.host.local_filters.get(position).cloned().flatten(),
             held: None,
             host_devices: self.host.host_devices.clone(),
         };

@@ -63,10 +63,7 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
         What::Bind { source, recursive } => {
             let bind = if *recursive { "--rbind" } else { "--bind" };
             let propagation = mount.propagation.as_deref().unwrap_or("rprivate");
-            let mut lines = vec![
-                format!("mount {bind} {} {target}", path(source)),
-                format!("mount --make-{propagation} {target}"),
-            ];
+            let mut lines = vec![format!("mount {bind} --make-{propagation} {} {target}", path(source))];
             lines.extend(change(mount.attr, &target));
             lines
         }
