@@ -86,8 +86,16 @@ impl Picture {
 
     /// Everything is as it was.
     fn assert_same(&self, lab: &Lab, after: &str) {
-        let differences = self.differences(&Picture::take(lab));
-        assert!(differences.is_empty(), "after {after}: {differences:#?}");
+        let start = Instant::now();
+        loop {
+            let differences = self.differences(&Picture::take(lab));
+            // A pod init that was killed before it was in its cgroup is seen for a moment, after it has let go of its lock.
+            let may_be_dying = differences.iter().all(|(kind, _)| *kind == Kind::Process);
+            if differences.is_empty() {
+                return;
+            }
+            assert!(may_be_dying && start.elapsed() < seconds(1), "after {after}: {differences:#?}");
+        }
     }
 }
 

@@ -429,3 +429,60 @@ fn a_user_has_the_groups_that_the_image_gives_it() {
     assert_eq!(groups("accounts", "stranger"), "0");
     assert_eq!(groups("strict", "app"), "50 9");
 }
+
+#[test]
+fn a_seccomp_profile_holds_for_the_program_and_for_what_enters_the_container() {
+    let lab = Lab::new();
+    let profile = serde_json::json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28}],
+    });
+    fs::write(lab.dir.join("mine.json"), profile.to_string()).unwrap();
+    // What the bundle's root may do without any capability, and a filter forbids.
+    let shows =
+        "unshare -U true 2>/dev/null && echo namespace; mkdir /tmp/new 2>&1; grep Seccomp: /proc/self/status";
+    let one = |name: &str, security: &str| {
+        format!(
+            "  - {{name: {name}, image: box, command: [sh, -c, '({shows}) >/o; {UNTIL}'], \
+             securityContext: {{{security}}}}}\n",
+            UNTIL = UNTIL_TERM.replace('\'', "\"")
+        )
+    };
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: filtered}}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
+         securityContext: {{seccompProfile: {{type: RuntimeDefault}}}}\n  containers:\n{}{}{}{}",
+        one("pods", ""),
+        one("open", "seccompProfile: {type: Unconfined}"),
+        one("local", "seccompProfile: {type: Localhost, localhostProfile: mine.json}"),
+        one("privileged", "privileged: true"),
+    );
+    let run = |manifest: &str| {
+        let path = lab.manifest(manifest);
+        let mut command = lab.command(&["run", "-d", &path]);
+        assert!(command.env("BAREPOD_SECCOMP", &lab.dir).status().unwrap().success());
+    };
+    run(&manifest);
+    lab.ok(&["wait", "filtered", "--for=Ready", "--timeout", &format!("{}s", seconds(20).as_secs())]);
+    for (container, namespace, full, mode) in [
+        ("pods", false, false, 2),
+        ("open", true, false, 0),
+        ("local", true, true, 2),
+        ("privileged", true, false, 0),
+    ] {
+        let own = lab.sh("filtered", container, "cat /o; rmdir /tmp/new 2>/dev/null; true");
+        let entered = lab.sh("filtered", container, shows);
+        for text in [own, entered] {
+            assert_eq!(text.contains("namespace\n"), namespace, "{container}: {text}");
+            assert_eq!(text.contains("No space left on device"), full, "{container}: {text}");
+            assert!(text.contains(&format!("Seccomp:\t{mode}\n")), "{container}: {text}");
+        }
+    }
+    lab.ok(&["rm", "-f", "filtered"]);
+    // A profile that is not there: the container is not created, and tried again.
+    run(&manifest.replace("mine.json", "none.json"));
+    lab.until("the reason", seconds(10), || {
+        lab.status("filtered", "local")["state"]["waiting"]["reason"] == "CreateContainerError"
+    });
+    let said = lab.ok(&["events", "filtered"]);
+    assert!(said.contains("none.json"), "{said}");
+}

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use oci_spec::runtime::{
     Linux, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResources, Spec,
+    LinuxNamespaceType, LinuxResources, LinuxSeccomp, Spec,
 };
 
 use super::accounts::Accounts;
-use super::{check, mounts, process};
-use crate::manifest::{Container, Downward, PodSecurity, Resources};
+use super::{check, filter, mounts, process};
+use crate::manifest::{Container, Downward, PodSecurity, Resources, Seccomp};
 
 /// What a container gets from its pod. Paths are those of the pod init's mount namespace.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +40,8 @@ pub struct MergeContext {
     pub accounts: Accounts,
     /// What `ALL` capabilities are, without `CAP_`: those that barepod has itself. `None` = every one that there is.
     pub held: Option<Vec<String>>,
+    /// The filter of a `localhostProfile`, if the container has one.
+    pub local_filter: Option<LinuxSeccomp>,
     /// The device nodes of the host, which a privileged container has too.
     pub host_devices: Vec<LinuxDevice>,
 }
@@ -52,6 +54,16 @@ pub fn merge(base: &Spec, container: &Container, context: &MergeContext) -> Resu
 
     // The program: what runs, as whom, with which rights.
     let process = process::merge(base.process().as_ref().context("process is missing")?, container, context)?;
+    match container.security.seccomp.as_ref().or(context.pod_security.seccomp.as_ref()) {
+        _ if container.security.privileged => linux.set_seccomp(None),
+        Some(Seccomp::Unconfined) => linux.set_seccomp(None),
+        Some(Seccomp::RuntimeDefault) => {
+            linux.set_seccomp(Some(filter::runtime_default(&process::bounding(&process))?))
+        }
+        Some(Seccomp::Localhost(_)) => linux.set_seccomp(context.local_filter.clone()),
+        // The bundle's own stays.
+        None => &mut linux,
+    };
     spec.set_process(Some(process));
 
     // The filesystem: the bundle's mounts, then the pod's, then the manifest's.

@@ -2,6 +2,7 @@
 //! container of a pod. Nothing here touches the system.
 
 pub mod accounts;
+mod filter;
 mod find;
 mod merge;
 mod mounts;

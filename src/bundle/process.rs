@@ -1,5 +1,7 @@
 //! The process of a container: arguments, variables, user, capabilities.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
 
@@ -138,6 +140,12 @@ fn capabilities(base: &Process, container: &Container, context: &MergeContext) -
     // Inheritable and ambient ones would pass to every program that is executed (CVE-2022-24769).
     sets.set_inheritable(Some(Capabilities::new())).set_ambient(Some(Capabilities::new()));
     Ok(sets)
+}
+
+/// The names of the bounding set, without `CAP_`.
+pub fn bounding(process: &Process) -> BTreeSet<String> {
+    let set = process.capabilities().as_ref().and_then(|sets| sets.bounding().clone()).unwrap_or_default();
+    set.iter().map(|one| one.to_string().trim_start_matches("CAP_").to_owned()).collect()
 }
 
 fn capability(name: &str) -> Result<Capability> {

@@ -14,7 +14,7 @@ use super::pod::{
     VolumeMount, VolumeSource,
 };
 use super::problem::{Problem, listed, quoted};
-use super::read::{checked, flag, id, resources, restart_policy, text, texts};
+use super::read::{checked, flag, id, resources, restart_policy, seccomp, text, texts};
 use crate::lifecycle::model::{Kind, ProbeKind, RestartPolicy, RestartRule, RuleAction};
 
 /// Fields that only a container with a life of its own may have (R53).
@@ -354,6 +354,7 @@ fn security(
             allow_privilege_escalation: flag(own, "allowPrivilegeEscalation"),
             privileged: flag(own, "privileged").unwrap_or(false),
             unmasked_proc: text(own, "procMount").as_deref() == Some("Unmasked"),
+            seccomp: seccomp(own, &path, problems),
             cap_add: capability_names(capabilities, "add", &path, problems),
             cap_drop: capability_names(capabilities, "drop", &path, problems),
         }

@@ -29,7 +29,7 @@ pub mod schema;
 pub use downward::Downward;
 pub use pod::{
     Container, ContainerPort, ContainerSecurity, Content, EnvValue, EnvVar, Handler, HostPathType,
-    MessagePolicy, Pod, PodSecurity, Propagation, Spanned, SubPath, Volume, VolumeFile, VolumeMount,
+    MessagePolicy, Pod, PodSecurity, Propagation, Seccomp, Spanned, SubPath, Volume, VolumeFile, VolumeMount,
     VolumeSource,
 };
 pub use problem::Problem;

@@ -306,6 +306,19 @@ pub struct PodSecurity {
     pub supplemental_groups: Vec<u32>,
     /// `supplementalGroupsPolicy: Strict`: the bundle's own additional groups do not count.
     pub strict_groups: bool,
+    /// `seccompProfile`.
+    pub seccomp: Option<Seccomp>,
+}
+
+/// Which filter for system calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seccomp {
+    /// None, also if the bundle has one.
+    Unconfined,
+    /// barepod's own.
+    RuntimeDefault,
+    /// This file below the directory of profiles.
+    Localhost(String),
 }
 
 /// A container's `securityContext`; what it sets wins over the pod's.
@@ -325,6 +338,8 @@ pub struct ContainerSecurity {
     pub privileged: bool,
     /// `procMount: Unmasked`.
     pub unmasked_proc: bool,
+    /// `seccompProfile`.
+    pub seccomp: Option<Seccomp>,
     /// `capabilities.add`: `ALL` or names without `CAP_`.
     pub cap_add: Vec<String>,
     /// `capabilities.drop`: `ALL` or names without `CAP_`.

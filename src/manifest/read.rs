@@ -11,7 +11,7 @@ use super::files;
 use super::hosts;
 use super::names;
 use super::node::{Entry, Node, Value};
-use super::pod::{Container, HostPathType, Pod, PodSecurity, Volume, VolumeSource};
+use super::pod::{Container, HostPathType, Pod, PodSecurity, Seccomp, Volume, VolumeSource};
 use super::problem::{Problem, quoted};
 use super::quantity::Quantity;
 use super::resources::{Amounts, Resources};
@@ -206,6 +206,37 @@ fn security(node: Option<&Node>, problems: &mut Vec<Problem>) -> PodSecurity {
         sysctls: sysctls(node, problems),
         supplemental_groups: groups.iter().filter_map(|group| u32::try_from(group.integer()?).ok()).collect(),
         strict_groups: text(node, "supplementalGroupsPolicy").as_deref() == Some("Strict"),
+        seccomp: seccomp(node, "spec.securityContext", problems),
+    }
+}
+
+/// `seccompProfile` of a security context.
+pub fn seccomp(context: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<Seccomp> {
+    let node = context.get("seccompProfile")?;
+    let (kind, profile) = (node.get("type")?.text()?, node.get("localhostProfile"));
+    let path = format!("{path}.seccompProfile");
+    match (kind, profile) {
+        ("Localhost", None) => {
+            problems.push(node.error(format!("{path}.localhostProfile: type Localhost needs it")));
+            None
+        }
+        ("Localhost", Some(node)) => {
+            let profile = node.text()?;
+            if profile.is_empty() || profile.starts_with('/') || profile.split('/').any(|part| part == "..") {
+                problems.push(node.error(format!(
+                    "{path}.localhostProfile: {} is not a path below the directory of profiles",
+                    quoted(profile)
+                )));
+            }
+            Some(Seccomp::Localhost(profile.to_owned()))
+        }
+        (_, Some(node)) => {
+            problems.push(node.error(format!("{path}.localhostProfile: only type Localhost has one")));
+            None
+        }
+        ("RuntimeDefault", None) => Some(Seccomp::RuntimeDefault),
+        ("Unconfined", None) => Some(Seccomp::Unconfined),
+        _ => None,
     }
 }
 

@@ -151,6 +151,7 @@ fn context(
         pid_namespace: reaper.map_err(Failure::create)?,
         pod_security: pod.security.clone(),
         accounts: accounts(sandbox, instance).map_err(Failure::create)?,
+        local_filter: super::profile::local_filter(pod, container).map_err(Failure::create)?,
         held: Some(machine::held_capabilities().map_err(Failure::create)?),
         host_devices: match container.security.privileged {
             true => machine::devices().map_err(Failure::create)?,

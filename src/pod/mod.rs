@@ -17,6 +17,7 @@ pub mod logread;
 pub mod logs;
 pub mod message;
 pub mod pause;
+pub mod profile;
 pub mod reaper;
 pub mod remove;
 pub mod start;

@@ -161,8 +161,7 @@ static RESTART_RULE: Table = Table {
     fields: &[required("action", RULE_ACTION), ok("exitCodes", Object(&RULE_EXIT_CODES))],
 };
 
-const RULE_ACTION: Shape =
-    OneOf(&[("Restart", Honoured), ("RestartAllContainers", NotYet("Restart restarts the one container"))]);
+const RULE_ACTION: Shape = OneOf(&[("Restart", Honoured), ("RestartAllContainers", Honoured)]);
 
 static RULE_EXIT_CODES: Table = Table {
     name: "ContainerRestartRuleOnExitCodes",
@@ -192,16 +191,11 @@ static SECURITY: Table = Table {
 
 static CAPABILITIES: Table = Table { name: "Capabilities", fields: &[ok("add", Texts), ok("drop", Texts)] };
 
-const SECCOMP_TYPE: Shape = OneOf(&[
-    ("Unconfined", Honoured),
-    ("RuntimeDefault", NotYet("there is no seccomp filter, which is Unconfined")),
-    ("Localhost", NotYet("there is no seccomp filter, which is Unconfined")),
-]);
+const SECCOMP_TYPE: Shape =
+    OneOf(&[("Unconfined", Honoured), ("RuntimeDefault", Honoured), ("Localhost", Honoured)]);
 
-static SECCOMP: Table = Table {
-    name: "SeccompProfile",
-    fields: &[required("type", SECCOMP_TYPE), field("localhostProfile", Text, LATER)],
-};
+static SECCOMP: Table =
+    Table { name: "SeccompProfile", fields: &[required("type", SECCOMP_TYPE), ok("localhostProfile", Text)] };
 
 const APPARMOR_TYPE: Shape = OneOf(&[
     ("Unconfined", Honoured),

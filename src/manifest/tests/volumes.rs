@@ -163,7 +163,16 @@ fn security_contexts_keep_to_the_rules() {
         "capability ALL together with shareProcessNamespace",
     );
     ok(&container("{privileged: false, procMount: Default, seccompProfile: {type: Unconfined}}"));
-    refused(&container("{seccompProfile: {type: RuntimeDefault}}"), "RuntimeDefault is not supported yet");
+    ok(&container("{seccompProfile: {type: RuntimeDefault}}"));
+    ok(&container("{seccompProfile: {type: Localhost, localhostProfile: profiles/mine.json}}"));
+    refused(&container("{seccompProfile: {type: Localhost}}"), "type Localhost needs it");
+    let extra = container("{seccompProfile: {type: Unconfined, localhostProfile: a.json}}");
+    refused(&extra, "only type Localhost has one");
+    for path in ["/etc/a.json", "a/../b.json", "''"] {
+        let outside =
+            container(&format!("{{seccompProfile: {{type: Localhost, localhostProfile: {path}}}}}"));
+        refused(&outside, "is not a path below the directory of profiles");
+    }
     refused(&container("{capabilities: {add: [CAP_NET_ADMIN]}}"), "did you mean \"NET_ADMIN\"?");
     refused(&container("{capabilities: {drop: [all]}}"), "did you mean \"ALL\"?");
     refused(&container("{capabilities: {drop: [NONSENSE]}}"), "is not a capability");

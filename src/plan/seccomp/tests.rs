@@ -8,7 +8,7 @@ fn run(program: &Program, audit: u32, number: u32, args: [u64; 6]) -> u32 {
         4 => audit,
         16..64 => {
             let arg = args[(at as usize - 16) / 8];
-            if at % 8 == 0 { arg as u32 } else { (arg >> 32) as u32 }
+            if at.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 }
         }
         _ => panic!("nothing is at {at}"),
     };
@@ -123,7 +123,8 @@ fn an_architecture_that_is_not_named_cannot_make_calls() {
 #[test]
 fn conditions_compare_whole_arguments() {
     let values = [0, 1, 2, 0xffff_ffff, 0x1_0000_0000, 0x1_0000_0001, 0x2_0000_0000, u64::MAX - 1, u64::MAX];
-    let operators: [(&str, fn(u64, u64) -> bool); 6] = [
+    type Holds = fn(u64, u64) -> bool;
+    let operators: [(&str, Holds); 6] = [
         ("NE", |arg, value| arg != value),
         ("LT", |arg, value| arg < value),
         ("LE", |arg, value| arg <= value),
@@ -192,7 +193,7 @@ fn what_has_conditions_comes_before_what_has_none() {
 #[test]
 fn a_big_profile_is_decided_as_its_list_says_and_in_few_steps() {
     let names = syscalls::Sysno::iter().map(|call| call.name()).collect::<Vec<_>>();
-    let some: Vec<&str> = names.iter().copied().filter(|name| name.len() % 3 != 0).collect();
+    let some: Vec<&str> = names.iter().copied().filter(|name| !name.len().is_multiple_of(3)).collect();
     let many: Vec<_> = (0..100)
         .map(|value| serde_json::json!({"names": ["ioctl", "prctl"], "action": "SCMP_ACT_LOG", "args": [{"index": 1, "value": value, "op": "SCMP_CMP_EQ"}]}))
         .collect();
