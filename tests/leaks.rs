@@ -10,6 +10,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 use barepod::kernel::cgroup::{Hierarchy, Version};
 use barepod::plan::Rootfs;
