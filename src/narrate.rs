@@ -8,7 +8,7 @@ use crate::explain::hint::hint;
 use crate::history::Line;
 use crate::lifecycle::fact::{Cause, Entry, Fact, Head, ProbeResult};
 use crate::lifecycle::model::{HookKind, Kind, Time};
-use crate::words::{clean, cut, hook_name, signal_name};
+use crate::words::{clean, cut, duration, hook_name, signal_name};
 
 /// Longest line, in characters.
 const LONGEST: usize = 400;
@@ -36,6 +36,13 @@ pub struct Told {
     pub words: String,
 }
 
+/// ` (exit code 1, 12 ms)`: how a probe went. It is of no interest in a list that counts equal ones.
+fn measured(fact: &Fact) -> String {
+    let Fact::Probe { code, took, .. } = fact else { return String::new() };
+    let code = code.map(|code| format!("exit code {code}, ")).unwrap_or_default();
+    format!(" ({code}{})", duration(*took))
+}
+
 impl Narrator {
     /// What there is to say about the next line of the log; nothing about some.
     pub fn tell(&mut self, line: Line) -> Option<Told> {
@@ -54,7 +61,9 @@ impl Narrator {
                 let bar = if step { "│ " } else { "" };
                 let hint =
                     self.hint(&entry.fact).map(|hint| format!("\n{:>30}│ {hint}", "")).unwrap_or_default();
-                let text = format!("{:>9.3}s  {who:<14}  {bar}{words}{hint}", entry.at.as_secs_f64());
+                let measured = measured(&entry.fact);
+                let text =
+                    format!("{:>9.3}s  {who:<14}  {bar}{words}{measured}{hint}", entry.at.as_secs_f64());
                 Some(Told { warning, step, text, words })
             }
         }
@@ -85,13 +94,15 @@ impl Narrator {
                 self.hooks.remove(&(name, *hook));
                 format!("{} was cut off", hook_name(*hook))
             }
-            Fact::Probe { probe, result, words } => {
+            Fact::Probe { probe, result, words, .. } => {
                 let what = match result {
+                    ProbeResult::Success => "has succeeded",
                     ProbeResult::Warning => "warns",
                     ProbeResult::Failure => "has failed",
                     ProbeResult::Unknown => "could not be carried out",
                 };
-                format!("{} probe {what}: {words}", format!("{probe:?}").to_lowercase())
+                let colon = if words.is_empty() { "" } else { ": " };
+                format!("{} probe {what}{colon}{words}", crate::words::probe(*probe))
             }
             Fact::Readiness { ready } => if *ready { "is ready" } else { "is not ready any more" }.to_owned(),
             Fact::Ended { code, signal, reason, ran, .. } => {

@@ -464,7 +464,7 @@ impl Live {
             Fact::Up => self.up = true,
             Fact::HookBegun { hook } => self.hook = Some((*hook, at)),
             Fact::HookEnded { .. } | Fact::HookAborted { .. } => self.hook = None,
-            Fact::Probe { probe, result: ProbeResult::Failure | ProbeResult::Unknown, words } => {
+            Fact::Probe { probe, result: ProbeResult::Failure | ProbeResult::Unknown, words, .. } => {
                 let failure = self.failures.entry(words::probe(*probe)).or_default();
                 *failure = (failure.0 + 1, words::clean(words));
             }

@@ -1,64 +1,129 @@
-//! Scenarios of the kubelet's own node tests, replayed on the built binary. The number is the scenario's id. `program`
-//! inside a container logs Starting, Started and Exiting to a directory of the host (see `support`).
+//! Scenarios of the kubelet's own node tests, replayed on the built binary. The first words of a test's comment are the
+//! ids of its scenarios (L), or of the rules (R) that it looks at. Where a scenario takes minutes, times and back-off are shorter here, in the same proportions.
+//!
+//! `program` inside a container logs Starting, Started and Exiting to a directory of the host (see `support`).
 
 mod support;
 
-use support::*;
-
-/// A pod whose containers are given as (list, name, restartPolicy Always?, program arguments, more YAML).
-struct Spec {
-    inits: Vec<String>,
-    containers: Vec<String>,
-    policy: &'static str,
-    grace: u64,
+mod scenarios {
+    mod ends;
+    mod hooks;
+    mod probes;
+    mod restarts;
+    mod rules;
+    mod starts;
 }
 
-impl Spec {
-    fn new(policy: &'static str) -> Spec {
-        Spec { inits: Vec::new(), containers: Vec::new(), policy, grace: 30 }
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use support::*;
+
+/// A pod. Programs are given as startDelay, duration, exitCode, termDelay, in seconds.
+struct Pod {
+    policy: &'static str,
+    grace: u64,
+    inits: String,
+    apps: String,
+    /// Further lines of `spec`.
+    spec: String,
+}
+
+const RUNS_ON: u32 = 600;
+const SIDECARS: [&str; 3] = ["restartable-init-1", "restartable-init-2", "restartable-init-3"];
+
+impl Pod {
+    fn new(policy: &'static str) -> Pod {
+        Pod { policy, grace: 30, inits: String::new(), apps: String::new(), spec: String::new() }
     }
 
-    /// `arguments`: startDelay duration exitCode termDelay, in seconds.
-    fn container(name: &str, arguments: [u32; 4], more: &str) -> String {
-        let [delay, duration, code, term] = arguments;
-        let mut text = format!(
-            "  - name: {name}\n    image: box\n    command: [program, {name}, '{delay}', '{duration}', '{code}', '{term}']\n    volumeMounts: [{{name: persistent, mountPath: /persistent}}]\n"
-        );
-        for line in more.lines() {
-            text.push_str(&format!("    {line}\n"));
-        }
-        text
+    fn grace(self, grace: u64) -> Pod {
+        Pod { grace, ..self }
     }
 
-    fn init(mut self, name: &str, arguments: [u32; 4]) -> Spec {
-        self.inits.push(Spec::container(name, arguments, ""));
+    fn init(mut self, name: &str, program: [u32; 4], more: &str) -> Pod {
+        self.inits += &entry(name, &format!("{}\n{more}", command(name, program)));
         self
     }
 
-    fn sidecar(mut self, name: &str, arguments: [u32; 4], more: &str) -> Spec {
-        self.inits.push(Spec::container(name, arguments, &format!("restartPolicy: Always\n{more}")));
+    fn sidecar(self, name: &str, program: [u32; 4], more: &str) -> Pod {
+        self.sidecar_of(name, &command(name, program), more)
+    }
+
+    fn app(self, name: &str, program: [u32; 4], more: &str) -> Pod {
+        self.app_of(name, &command(name, program), more)
+    }
+
+    /// A sidecar that runs something else.
+    fn sidecar_of(mut self, name: &str, command: &str, more: &str) -> Pod {
+        self.inits += &entry(name, &format!("{command}\nrestartPolicy: Always\n{more}"));
         self
     }
 
-    fn app(mut self, name: &str, arguments: [u32; 4], more: &str) -> Spec {
-        self.containers.push(Spec::container(name, arguments, more));
+    /// An app that runs something else.
+    fn app_of(mut self, name: &str, command: &str, more: &str) -> Pod {
+        self.apps += &entry(name, &format!("{command}\n{more}"));
         self
+    }
+
+    /// The same container once as a sidecar and once as an app; `each` gets its name and a port of its own.
+    fn both(self, each: impl Fn(&str, u16) -> (String, String)) -> Pod {
+        let (command, more) = each("sidecar", 8081);
+        let pod = self.sidecar_of("sidecar", &command, &more);
+        let (command, more) = each("app", 8082);
+        pod.app_of("app", &command, &more)
     }
 
     fn manifest(&self, lab: &Lab, name: &str) -> String {
-        let Spec { policy, grace, .. } = self;
+        let Pod { policy, grace, inits, apps, spec } = self;
+        let inits = if inits.is_empty() { String::new() } else { format!("  initContainers:\n{inits}") };
         let persistent = lab.persistent();
-        let inits = if self.inits.is_empty() {
-            String::new()
-        } else {
-            format!("  initContainers:\n{}", self.inits.concat())
-        };
         format!(
-            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: {policy}\n  terminationGracePeriodSeconds: {grace}\n{inits}  containers:\n{}  volumes:\n  - name: persistent\n    hostPath: {{path: {}}}\n",
-            self.containers.concat(),
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: {policy}\n  \
+terminationGracePeriodSeconds: {grace}\n{spec}{inits}  containers:\n{apps}  volumes:\n  \
+- {{name: persistent, hostPath: {{path: {}}}}}\n  - {{name: shared, emptyDir: {{medium: Memory}}}}\n",
             persistent.display()
         )
     }
+
+    fn start(&self, lab: &Lab, name: &str) {
+        lab.start(&self.manifest(lab, name));
+    }
+
+    /// The same with every restart but the first after so many seconds.
+    fn start_quick(&self, lab: &Lab, name: &str, back_off: u32) {
+        let path = lab.manifest(&self.manifest(lab, name));
+        lab.ok(&["run", "-d", "--crash-loop-max", &format!("{back_off}s"), &path]);
+    }
+}
+
+/// An entry of `initContainers` or `containers`.
+fn entry(name: &str, lines: &str) -> String {
+    let mounts =
+        "volumeMounts: [{name: persistent, mountPath: /persistent}, {name: shared, mountPath: /shared}]";
+    let lines = format!("image: box\n{mounts}\n{lines}");
+    let indented: Vec<String> = lines.lines().map(|line| format!("    {line}\n")).collect();
+    format!("  - name: {name}\n{}", indented.concat())
+}
+
+/// `command` of the witness program.
+fn command(name: &str, [delay, duration, code, term]: [u32; 4]) -> String {
+    format!("command: [program, {name}, '{delay}', '{duration}', '{code}', '{term}']")
+}
+
+/// `command` of a shell script.
+fn script(text: &str) -> String {
+    format!("command: [sh, -c, {}]", serde_json::to_string(text).unwrap())
+}
+
+/// A script that answers every HTTP request at this port with what `answer` prints, which knows the request's `$path`;
+/// meanwhile `beside` runs.
+fn server(port: u16, answer: &str, beside: &str) -> String {
+    let read =
+        "read -r method path version; while read -r line && [ \"$line\" != \"$(printf '\\r')\" ]; do :; done";
+    let status = "answer() { printf 'HTTP/1.0 %s\\r\\n\\r\\n' \"$1\"; }";
+    let serve = serde_json::to_string(&format!("{status}; {read}; {answer}")).unwrap().replace('$', "\\$");
+    script(&format!("trap 'exit 0' TERM; nc -ll -p {port} -e sh -c {serve} & {beside}; wait"))
 }
 
 /// `lifecycle` with a hook that logs as the containers do, under its own name.
@@ -66,134 +131,16 @@ fn hook(kind: &str, name: &str, seconds: u32) -> String {
     format!("lifecycle: {{{kind}: {{exec: {{command: [program, {name}, '0', '{seconds}', '0', '0']}}}}}}")
 }
 
-const RUNS_ON: u32 = 600;
-
-#[test]
-fn l1_init_containers_run_serially_before_a_regular_one() {
-    let lab = Lab::new();
-    let startup =
-        "startupProbe: {exec: {command: [test, -f, started]}, periodSeconds: 1, failureThreshold: 60}";
-    let spec = Spec::new("Never")
-        .init("init-1", [0, 1, 0, 0])
-        .init("init-2", [0, 1, 0, 0])
-        .init("init-3", [0, 1, 0, 0])
-        .app("regular-1", [5, 1, 0, 0], startup);
-    lab.start(&spec.manifest(&lab, "l1"));
-    assert_eq!(lab.wait_ended("l1", 60), "Succeeded");
-    let seen = lab.testimony();
-    for (a, b) in [("init-1", "init-2"), ("init-2", "init-3"), ("init-3", "regular-1")] {
-        seen.starts_before(a, b);
-        seen.exits_before(a, b);
-        seen.over_before(a, b);
-    }
+/// An exec probe that has time enough on any machine, and more fields of it.
+fn exec_probe(kind: &str, command: &str, more: &str) -> String {
+    let timeout = seconds(5).as_secs();
+    format!("{kind}: {{exec: {{command: {command}}}, timeoutSeconds: {timeout}, {more}}}")
 }
 
-#[test]
-fn l2_no_regular_container_runs_if_an_init_fails() {
-    let lab = Lab::new();
-    let spec = Spec::new("Never").init("init-1", [0, 1, 1, 0]).app("regular-1", [0, 1, 0, 0], "");
-    lab.start(&spec.manifest(&lab, "l2"));
-    assert_eq!(lab.wait_ended("l2", 60), "Failed");
-    let seen = lab.testimony();
-    seen.first("init-1", "Started");
-    seen.first("init-1", "Exiting");
-    seen.never("regular-1");
+/// A startup probe that succeeds when the program of the container has started.
+fn when_started() -> String {
+    exec_probe("startupProbe", "[test, -f, started]", "periodSeconds: 1, failureThreshold: 100")
 }
-
-#[test]
-fn l4_a_failing_container_is_restarted_with_back_off() {
-    let lab = Lab::new();
-    let spec = Spec::new("Always").app("regular-1", [0, 1, 1, 0], "");
-    lab.start(&spec.manifest(&lab, "l4"));
-    lab.until("three restarts", seconds(120), || lab.restarts("l4", "regular-1") >= 3);
-    let seen = lab.testimony();
-    let (starts, exits) = (seen.all("regular-1", "Starting"), seen.all("regular-1", "Exiting"));
-    for (n, delay) in [0.0, 10.0, 20.0].into_iter().enumerate() {
-        let pause = starts[n + 1] - exits[n];
-        assert!(pause >= delay - 0.05, "restart {n} came after {pause} s, back-off is {delay} s");
-        // Exact, where a kubelet adds up to ten seconds; what is left is the machine's.
-        assert!(
-            pause < delay + 2.0 * f64::from(slowdown()),
-            "restart {n} came after {pause} s, back-off is {delay} s"
-        );
-    }
-}
-
-#[test]
-fn l5_the_second_container_waits_for_the_first_ones_post_start() {
-    let lab = Lab::new();
-    let spec = Spec::new("Never")
-        .app("regular-1", [0, 10, 0, 0], &hook("postStart", "PostStart-regular-1", 1))
-        .app("regular-2", [0, 1, 0, 0], "");
-    lab.start(&spec.manifest(&lab, "l5"));
-    assert_eq!(lab.wait_ended("l5", 60), "Succeeded");
-    let seen = lab.testimony();
-    seen.starts_before("PostStart-regular-1", "regular-2");
-    seen.exits_before("PostStart-regular-1", "regular-2");
-    seen.over_before("PostStart-regular-1", "regular-2");
-}
-
-#[test]
-fn l7_a_regular_container_restarts_and_inits_do_not() {
-    let lab = Lab::new();
-    let mut spec = Spec::new("Always");
-    for name in ["init-1", "init-2", "init-3"] {
-        spec = spec.init(name, [0, 1, 0, 0]);
-    }
-    let spec = spec.app("regular-1", [0, 10, 255, 0], "");
-    lab.start(&spec.manifest(&lab, "l7"));
-    lab.until("three restarts", seconds(120), || lab.restarts("l7", "regular-1") >= 3);
-    let seen = lab.testimony();
-    for (a, b) in [("init-1", "init-2"), ("init-2", "init-3"), ("init-3", "regular-1")] {
-        seen.over_before(a, b);
-    }
-    for name in ["init-1", "init-2", "init-3"] {
-        assert_eq!(seen.starts(name), 1, "{name} was restarted");
-    }
-    assert!(seen.starts("regular-1") >= 2);
-}
-
-#[test]
-fn l14_three_inits_and_two_sidecars() {
-    let lab = Lab::new();
-    let spec = Spec::new("Never")
-        .init("init-1", [0, 1, 0, 0])
-        .sidecar("restartable-init-1", [0, RUNS_ON, 0, 0], "")
-        .init("init-2", [0, 1, 0, 0])
-        .sidecar("restartable-init-2", [0, RUNS_ON, 0, 0], "")
-        .init("init-3", [0, 1, 0, 0])
-        .app("regular-1", [0, 1, 0, 0], "");
-    lab.start(&spec.manifest(&lab, "l14"));
-    assert_eq!(lab.wait_ended("l14", 300), "Succeeded");
-    let seen = lab.testimony();
-    let (one, two) = ("restartable-init-1", "restartable-init-2");
-    seen.over_before("init-1", one);
-    seen.together(one, "init-2");
-    seen.over_before("init-2", two);
-    seen.together(one, two);
-    seen.together(one, "init-3");
-    seen.together(two, "init-3");
-    seen.over_before("init-3", "regular-1");
-    seen.together(one, "regular-1");
-    seen.together(two, "regular-1");
-}
-
-#[test]
-fn l15_a_sidecar_that_runs_on_does_not_keep_the_pod_alive() {
-    let lab = Lab::new();
-    let spec = Spec::new("Never").sidecar("restartable-init-1", [0, RUNS_ON, 0, 0], "").app(
-        "regular-1",
-        [0, 1, 0, 0],
-        "",
-    );
-    lab.start(&spec.manifest(&lab, "l15"));
-    assert_eq!(lab.wait_ended("l15", 300), "Succeeded");
-    let seen = lab.testimony();
-    assert_eq!(seen.starts("restartable-init-1"), 1);
-    seen.first("regular-1", "Exiting");
-}
-
-const SIDECARS: [&str; 3] = ["restartable-init-1", "restartable-init-2", "restartable-init-3"];
 
 /// Exit code and reason of a container that has ended.
 fn ended(lab: &Lab, pod: &str, container: &str) -> (i64, String) {
@@ -201,86 +148,65 @@ fn ended(lab: &Lab, pod: &str, container: &str) -> (i64, String) {
     (terminated["exitCode"].as_i64().unwrap(), terminated["reason"].as_str().unwrap().to_owned())
 }
 
-#[test]
-fn l36_sidecars_end_in_reverse_order_after_the_main_container() {
-    let lab = Lab::new();
-    let mut spec = Spec::new("Never");
-    for name in SIDECARS {
-        spec = spec.sidecar(name, [0, 60, 0, 5], "");
-    }
-    lab.start(&spec.app("regular-1", [0, 5, 0, 0], "").manifest(&lab, "l36"));
-    assert_eq!(lab.wait_ended("l36", 120), "Succeeded");
-    let seen = lab.testimony();
-    // A sidecar without startup probe has started when it runs, and its program's first words race with the next one's.
-    let started =
-        |name: &str| lab.status("l36", name)["state"]["terminated"]["startedAt"].as_str().unwrap().to_owned();
-    for (a, b) in [(0, 1), (1, 2)] {
-        assert!(started(SIDECARS[a]) < started(SIDECARS[b]));
-        seen.exits_before(SIDECARS[b], SIDECARS[a]);
-    }
-    assert!(started(SIDECARS[2]) < started("regular-1"));
-    seen.exits_before("regular-1", SIDECARS[2]);
-    for name in SIDECARS {
-        assert_eq!(ended(&lab, "l36", name), (0, "Completed".to_owned()), "{name}");
-    }
+fn completed() -> (i64, String) {
+    (0, "Completed".to_owned())
 }
 
-#[test]
-fn l38_the_pre_stops_of_sidecars_begin_together() {
-    let lab = Lab::new();
-    let mut spec = Spec::new("Never");
-    for name in SIDECARS {
-        spec = spec.sidecar(name, [0, 60, 0, 5], &hook("preStop", &format!("PreStop-{name}"), 1));
-    }
-    lab.start(&spec.app("regular-1", [0, 5, 0, 0], "").manifest(&lab, "l38"));
-    assert_eq!(lab.wait_ended("l38", 120), "Succeeded");
-    let seen = lab.testimony();
-    let begins: Vec<f64> =
-        SIDECARS.iter().map(|name| seen.first(&format!("PreStop-{name}"), "Starting")).collect();
-    let spread =
-        begins.iter().cloned().fold(f64::MIN, f64::max) - begins.iter().cloned().fold(f64::MAX, f64::min);
-    assert!(spread < 1.0 * f64::from(slowdown()), "they began within {spread} s");
-    seen.exits_before("regular-1", SIDECARS[2]);
-    seen.exits_before(SIDECARS[2], SIDECARS[1]);
-    seen.exits_before(SIDECARS[1], SIDECARS[0]);
-    for name in SIDECARS {
-        assert_eq!(ended(&lab, "l38", name), (0, "Completed".to_owned()), "{name}");
-    }
+fn is_running(lab: &Lab, pod: &str, container: &str) -> bool {
+    lab.status(pod, container)["state"]["running"].is_object()
 }
 
-#[test]
-fn l41_a_sidecar_that_exits_non_zero_on_termination_does_not_fail_the_pod() {
-    let lab = Lab::new();
-    let spec = Spec::new("Never")
-        .sidecar(SIDECARS[0], [0, RUNS_ON, 0, 1], "")
-        .sidecar(SIDECARS[1], [0, RUNS_ON, 1, 1], "")
-        .sidecar(SIDECARS[2], [0, RUNS_ON, 0, 1], "")
-        .app("regular-1", [0, RUNS_ON, 0, 1], "");
-    lab.start(&spec.manifest(&lab, "l41"));
-    lab.until("the app to start", seconds(60), || !lab.testimony().all("regular-1", "Started").is_empty());
-    lab.ok(&["stop", "l41", "-t", "30"]);
-    assert_eq!(lab.phase("l41"), "Succeeded");
-    assert_eq!(ended(&lab, "l41", "regular-1"), (0, "Completed".to_owned()));
-    assert_eq!(ended(&lab, "l41", SIDECARS[0]), (0, "Completed".to_owned()));
-    assert_eq!(ended(&lab, "l41", SIDECARS[1]), (1, "Error".to_owned()));
-    assert_eq!(ended(&lab, "l41", SIDECARS[2]), (0, "Completed".to_owned()));
+fn condition(lab: &Lab, pod: &str, kind: &str) -> Value {
+    let object = lab.inspect(pod);
+    let conditions = object["status"]["conditions"].as_array().unwrap();
+    conditions.iter().find(|condition| condition["type"] == kind).unwrap().clone()
 }
 
+/// A time of the Pod object.
+fn time(value: &Value) -> SystemTime {
+    humantime::parse_rfc3339(value.as_str().unwrap()).unwrap()
+}
+
+/// Seconds from one time of the Pod object to another.
+fn seconds_between(from: &Value, to: &Value) -> f64 {
+    time(to).duration_since(time(from)).unwrap().as_secs_f64()
+}
+
+fn until_restarted(lab: &Lab, pod: &str, container: &str, times: u64) {
+    let what = format!("{container} to be restarted {times} times");
+    lab.until(&what, seconds(60), || lab.restarts(pod, container) >= times);
+}
+
+fn until_started(lab: &Lab, name: &str) {
+    lab.until(&format!("{name} to start"), seconds(60), || !lab.testimony().all(name, "Started").is_empty());
+}
+
+/// Every scenario that is replayed, in order.
+const ALL: [&str; 42] = [
+    "L1", "L2", "L4", "L5", "L7", "L10", "L12", "L14", "L15", "L17", "L19", "L25", "L33", "L34", "L36",
+    "L38", "L41", "L43", "L47", "L66", "L68", "L70", "L72", "L76", "L78", "L81", "L83", "L85", "L89", "L92",
+    "L94", "L95", "L97", "L98", "L104", "L106", "L107", "L109", "L115", "L121", "L122", "L124",
+];
+
 #[test]
-fn l43_a_regular_container_that_exceeds_the_grace_period_is_killed_and_the_pod_failed() {
-    let lab = Lab::new();
-    let mut spec = Spec::new("Never")
-        .sidecar(SIDECARS[0], [0, RUNS_ON, 0, 20], "")
-        .sidecar(SIDECARS[1], [0, RUNS_ON, 0, 1], "")
-        .sidecar(SIDECARS[2], [0, RUNS_ON, 0, 20], "")
-        .app("regular-1", [0, RUNS_ON, 0, 20], "");
-    spec.grace = 5;
-    lab.start(&spec.manifest(&lab, "l43"));
-    lab.until("the app to start", seconds(60), || !lab.testimony().all("regular-1", "Started").is_empty());
-    lab.ok(&["stop", "l43", "-t", "5"]);
-    assert_eq!(lab.phase("l43"), "Failed");
-    for (name, end) in [("regular-1", 137), (SIDECARS[0], 137), (SIDECARS[1], 0), (SIDECARS[2], 137)] {
-        let reason = if end == 0 { "Completed" } else { "Error" };
-        assert_eq!(ended(&lab, "l43", name), (end, reason.to_owned()), "{name}");
+fn every_scenario_has_its_test() {
+    let sources = [
+        include_str!("scenarios/ends.rs"),
+        include_str!("scenarios/hooks.rs"),
+        include_str!("scenarios/probes.rs"),
+        include_str!("scenarios/restarts.rs"),
+        include_str!("scenarios/rules.rs"),
+        include_str!("scenarios/starts.rs"),
+    ];
+    let mut found = BTreeSet::new();
+    let lines: Vec<&str> = sources.iter().flat_map(|source| source.lines()).collect();
+    for pair in lines.windows(2).filter(|pair| pair[1] == "#[test]") {
+        let ids = pair[0].strip_prefix("/// ").and_then(|comment| comment.split_once(": "));
+        let (ids, _) = ids.unwrap_or_else(|| panic!("a test without an id after {:?}", pair[0]));
+        found.extend(ids.split(", ").filter(|id| id.starts_with('L')));
     }
+    let all = BTreeSet::from(ALL);
+    let missing: Vec<_> = all.difference(&found).collect();
+    let unknown: Vec<_> = found.difference(&all).collect();
+    assert!(missing.is_empty() && unknown.is_empty(), "missing: {missing:?}, unknown: {unknown:?}");
 }

@@ -34,7 +34,7 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
             return Ok(None);
         }
     };
-    let manifest = match manifest::load(&text) {
+    let mut manifest = match manifest::load(&text) {
         Ok(manifest) => manifest,
         Err(problems) => {
             problems.iter().for_each(|problem| super::say(&problem.render(&shown, &text)));
@@ -45,9 +45,12 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
     let search = search_path(search);
     let mut problems = Vec::new();
     let mut bundles = Vec::new();
-    for container in &manifest.pod.containers {
+    for container in &mut manifest.pod.containers {
         match find(container, &directory, &search) {
-            Ok(bundle) => bundles.push(bundle),
+            Ok(bundle) => {
+                container.stop_signal = container.stop_signal.or_else(|| stop_signal(&bundle));
+                bundles.push(bundle);
+            }
             Err(Bad::Manifest(problem)) => problems.push(problem.render(&shown, &text)),
             Err(Bad::Config { shown, text, problem }) => problems.push(problem.render(&shown, &text)),
         }
@@ -77,6 +80,12 @@ fn search_path(given: &[PathBuf]) -> Vec<PathBuf> {
     let environment = std::env::var_os("BAREPOD_BUNDLES").unwrap_or_default();
     let environment = std::env::split_paths(&environment).filter(|path| !path.as_os_str().is_empty());
     given.iter().cloned().chain(environment).chain([PathBuf::from("/var/lib/barepod/bundles")]).collect()
+}
+
+/// STOPSIGNAL of the image (R70), where unpackers of images leave it; something that is no signal is none.
+fn stop_signal(bundle: &Bundle) -> Option<i32> {
+    let annotations = bundle.spec.annotations().as_ref()?;
+    super::kill::signal(annotations.get("org.opencontainers.image.stopSignal")?).ok()
 }
 
 enum Bad {

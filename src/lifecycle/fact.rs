@@ -48,7 +48,7 @@ pub enum Fact {
         /// Which.
         hook: HookKind,
     },
-    /// A probe was not a plain success.
+    /// A probe was not a plain success, or the first success in a row.
     Probe {
         /// Which.
         probe: ProbeKind,
@@ -56,6 +56,12 @@ pub enum Fact {
         result: ProbeResult,
         /// Its words.
         words: String,
+        /// Exit code of its command, if it has one and came to an end by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// How long it took.
+        #[serde(default, with = "micros", rename = "tookMicros")]
+        took: Duration,
     },
     /// The readiness probe has reached a threshold and changed the container's readiness (R77, R99).
     Readiness {
@@ -146,15 +152,17 @@ pub enum Fact {
     },
 }
 
-/// What a probe found, if it was not a plain success.
+/// What a probe found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum ProbeResult {
-    /// Success, but worth an event (R81).
+    /// Success.
+    Success,
+    /// Success, but worth an event: a redirect to another host (R81).
     Warning,
     /// Failure.
     Failure,
-    /// It could not be carried out (R83).
+    /// It could not be carried out: changes nothing (R83).
     Unknown,
 }
 
@@ -209,8 +217,9 @@ impl Fact {
             Fact::HookEnded { hook, failure: Some(why), .. } => {
                 event(true, &format!("Failed{hook:?}Hook"), format!("{hook:?}Hook failed: {why}"))
             }
-            Fact::Probe { probe, result, words } => {
+            Fact::Probe { probe, result, words, .. } => {
                 let (reason, what) = match result {
+                    ProbeResult::Success => return Vec::new(),
                     ProbeResult::Warning => ("ProbeWarning", "warning"),
                     ProbeResult::Failure => ("Unhealthy", "failed"),
                     ProbeResult::Unknown => ("Unhealthy", "errored"),

@@ -94,7 +94,9 @@ impl Lifecycle {
             }
             Event::Exited { instance, exit } => self.exited(now, instance, exit),
             Event::HookEnded { instance, hook, result } => self.hook_ended(now, instance, hook, result),
-            Event::ProbeEnded { instance, probe, outcome } => self.probe_ended(now, instance, probe, outcome),
+            Event::ProbeEnded { instance, probe, result, code, words } => {
+                self.probe_ended(now, instance, probe, result, code, words)
+            }
             Event::Stop { grace } => self.stop(now, grace),
             Event::Tick => {}
         }

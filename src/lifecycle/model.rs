@@ -201,7 +201,11 @@ pub enum Event {
         /// Which probe.
         probe: ProbeKind,
         /// What it found.
-        outcome: ProbeOutcome,
+        result: ProbeResult,
+        /// Exit code of its command; `None` if there is none, or it was killed by its timeout.
+        code: Option<i32>,
+        /// One line: what it printed, or why it failed.
+        words: String,
     },
     /// Somebody asks for pod termination with this grace period (R54, R67). A later one may only shorten it.
     Stop {
@@ -223,19 +227,6 @@ pub struct Exit {
     pub oom_killed: bool,
     /// Termination message (R103), already read and bounded by the shell.
     pub message: Option<String>,
-}
-
-/// Result of one probe run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ProbeOutcome {
-    /// Success.
-    Success,
-    /// Success, but worth an event (a redirect to another host, R81).
-    Warning(String),
-    /// Failure, with one line of output.
-    Failure(String),
-    /// The probe could not be carried out: changes nothing (R83).
-    Unknown(String),
 }
 
 /// What the shell is to do, in this order.

@@ -12,8 +12,8 @@ pub(super) struct Prober {
     pub kind: ProbeKind,
     /// When it is to run next; `None` before it is armed (R73).
     due: Option<Time>,
-    /// A helper runs it now.
-    running: bool,
+    /// A helper runs it, since then.
+    running: Option<Time>,
     /// Never to run again in this instance: it has succeeded (startup, R74), was acted on (R84) or the pod ends (R68).
     halted: bool,
     /// The result that reached its threshold last. At first neither Started nor Ready (R76); of a liveness probe only the
@@ -31,12 +31,12 @@ impl Prober {
     }
 
     fn new(kind: ProbeKind) -> Prober {
-        Prober { kind, due: None, running: false, halted: false, ok: false, run: (false, 0) }
+        Prober { kind, due: None, running: None, halted: false, ok: false, run: (false, 0) }
     }
 
     /// When it runs next, if it may and nothing has to happen before.
     fn timer(&self) -> Option<Time> {
-        self.due.filter(|_| !self.running && !self.halted)
+        self.due.filter(|_| self.running.is_none() && !self.halted)
     }
 
     /// Count a result; true if it has just reached its threshold (R77).
@@ -91,7 +91,7 @@ impl Lifecycle {
                 };
                 if let Some(due) = prober.timer().filter(|due| now >= *due) {
                     prober.due = Some(next_beat(due, probe.period, now));
-                    prober.running = true;
+                    prober.running = Some(now);
                     self.actions.push(Action::RunProbe(instance, prober.kind));
                     changed = true;
                 }
@@ -106,7 +106,9 @@ impl Lifecycle {
         now: Time,
         instance: Instance,
         kind: ProbeKind,
-        outcome: ProbeOutcome,
+        result: ProbeResult,
+        code: Option<i32>,
+        words: String,
     ) {
         let Some(probe) =
             self.spec.containers.get(instance.container).and_then(|spec| spec.probe(kind)).cloned()
@@ -115,27 +117,24 @@ impl Lifecycle {
         };
         let prober = self
             .live_mut(instance)
-            .and_then(|live| live.probers.iter_mut().find(|prober| prober.kind == kind && prober.running));
+            .and_then(|live| live.probers.iter_mut().find(|prober| prober.kind == kind));
         let Some(prober) = prober else {
             return;
         };
-        prober.running = false;
+        let Some(since) = prober.running.take() else {
+            return;
+        };
         let was_ok = prober.ok;
-        let reached = match outcome {
-            ProbeOutcome::Success | ProbeOutcome::Warning(_) => prober.count(true, &probe),
-            ProbeOutcome::Failure(_) => prober.count(false, &probe),
-            ProbeOutcome::Unknown(_) => false, // R83
+        let reached = match result {
+            ProbeResult::Success | ProbeResult::Warning => prober.count(true, &probe),
+            ProbeResult::Failure => prober.count(false, &probe),
+            ProbeResult::Unknown => false, // R83
         };
         let (ok, changed) = (prober.ok, prober.ok != was_ok);
         prober.halted |= kind == ProbeKind::Startup && reached && ok; // R74
-        let told = match outcome {
-            ProbeOutcome::Success => None,
-            ProbeOutcome::Warning(words) => Some((ProbeResult::Warning, words)),
-            ProbeOutcome::Failure(words) => Some((ProbeResult::Failure, words)),
-            ProbeOutcome::Unknown(words) => Some((ProbeResult::Unknown, words)),
-        };
-        if let Some((result, words)) = told {
-            self.note(instance, Fact::Probe { probe: kind, result, words });
+        // Of successes in a row only the first is told.
+        if result != ProbeResult::Success || prober.run == (true, 1) {
+            self.note(instance, Fact::Probe { probe: kind, result, words, code, took: now - since });
         }
         if kind == ProbeKind::Readiness && changed {
             self.note(instance, Fact::Readiness { ready: ok });
@@ -158,7 +157,7 @@ impl Lifecycle {
         };
         for prober in live.probers.iter_mut().filter(|prober| which(prober.kind)) {
             prober.halted = true;
-            if std::mem::take(&mut prober.running) {
+            if prober.running.take().is_some() {
                 self.actions.push(Action::AbortProbe(instance, prober.kind));
             }
         }

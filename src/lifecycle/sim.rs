@@ -34,7 +34,7 @@ enum Due {
     LogStarted(Instance),
     Exit(Instance, i32, bool),
     HookEnd(Instance, HookKind, bool),
-    ProbeEnd(Instance, ProbeKind, ProbeOutcome),
+    ProbeEnd(Instance, ProbeKind, ProbeResult),
     Stop(Duration),
     /// A tick that nobody needs.
     Tick,
@@ -181,9 +181,15 @@ impl Sim {
                 let result = if well { Ok(String::new()) } else { Err("exit code 1".to_string()) };
                 self.step(Event::HookEnded { instance, hook, result });
             }
-            Due::ProbeEnd(instance, probe, outcome) => {
+            Due::ProbeEnd(instance, probe, result) => {
                 self.mark(&format!("{probe:?}-{}", self.name(instance)), Mark::Exiting);
-                self.step(Event::ProbeEnded { instance, probe, outcome });
+                let code = match result {
+                    ProbeResult::Success | ProbeResult::Warning => Some(0),
+                    ProbeResult::Failure => Some(1),
+                    ProbeResult::Unknown => None,
+                };
+                let words = if code == Some(0) { "" } else { "no good" }.to_string();
+                self.step(Event::ProbeEnded { instance, probe, result, code, words });
             }
             Due::Stop(grace) => self.step(Event::Stop { grace }),
             Due::Tick => self.step(Event::Tick),
@@ -249,8 +255,8 @@ impl Sim {
                 let name = format!("{kind:?}-{}", self.name(*instance));
                 self.mark(&name, Mark::Starting);
                 self.mark(&name, Mark::Started);
-                let (takes, outcome) = self.answer(*instance, *kind);
-                self.queue_at(now + takes, Due::ProbeEnd(*instance, *kind, outcome));
+                let (takes, result) = self.answer(*instance, *kind);
+                self.queue_at(now + takes, Due::ProbeEnd(*instance, *kind, result));
             }
             Action::AbortHook(instance, kind) => {
                 self.cancel(|due| matches!(due, Due::HookEnd(i, k, _) if i == instance && k == kind));
@@ -263,7 +269,7 @@ impl Sim {
         }
     }
 
-    fn answer(&self, instance: Instance, kind: ProbeKind) -> (Duration, ProbeOutcome) {
+    fn answer(&self, instance: Instance, kind: ProbeKind) -> (Duration, ProbeResult) {
         let index = instance.container;
         let spec = &self.ctrs[index].spec;
         let (which, probe) = match kind {
@@ -277,14 +283,13 @@ impl Sim {
         let well = match answer {
             Answer::Ok => true,
             Answer::Fail | Answer::Hangs => false,
-            Answer::Unknown => return (takes, ProbeOutcome::Unknown("cannot fork".to_string())),
+            Answer::Unknown => return (takes, ProbeResult::Unknown),
             Answer::OnceStarted => self.alive[index].is_some_and(|(_, started)| started),
             Answer::From(from) => age >= from,
             Answer::Until(until) => age < until,
         };
         let takes = if matches!(answer, Answer::Hangs) { timeout } else { takes.min(timeout) };
-        let failure = || ProbeOutcome::Failure("no good".to_string());
-        (takes, if well { ProbeOutcome::Success } else { failure() })
+        (takes, if well { ProbeResult::Success } else { ProbeResult::Failure })
     }
 
     fn program(&self, instance: Instance) -> &Run {

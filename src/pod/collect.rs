@@ -16,7 +16,7 @@ use super::supervisor::Supervisor;
 use crate::container::child::Said;
 use crate::container::launch::take_said;
 use crate::kernel::{poll, process};
-use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeOutcome};
+use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeResult};
 
 /// At most this much output of one stream is moved before others get their turn.
 const PIECE: usize = 256 * 1024;
@@ -239,10 +239,11 @@ impl Supervisor {
         let now = self.now();
         let mut still_running = Vec::new();
         for mut helper in std::mem::take(&mut self.helpers) {
-            helper.pump()?;
             if helper.ended.is_none() {
                 helper.ended = ended(&helper.child)?.map(|(code, _)| code);
             }
+            // Afterwards, so that nothing is missed that it has printed before its end.
+            helper.pump()?;
             if helper.ended.is_none()
                 && !helper.timed_out
                 && helper.deadline.is_some_and(|deadline| deadline <= now)
@@ -260,13 +261,18 @@ impl Supervisor {
         Ok(())
     }
 
-    fn helper_ended(&mut self, helper: Helper, code: i32) {
+    fn helper_ended(&mut self, mut helper: Helper, code: i32) {
         let container = &self.sandbox.blueprint.manifest.pod.containers[helper.instance.container];
         let instance = helper.instance;
         let words = helper.words();
+        let not_executed = helper.not_executed();
         self.inbox.push_back(match helper.purpose {
             Purpose::Hook(hook) => {
-                let result = if code == 0 { Ok(words) } else { Err(failure_words(code, &words)) };
+                let result = match not_executed {
+                    Some(why) => Err(why),
+                    None if code == 0 => Ok(words),
+                    None => Err(failure_words(code, &words)),
+                };
                 Event::HookEnded { instance, hook, result }
             }
             Purpose::Probe(probe) => {
@@ -276,13 +282,24 @@ impl Supervisor {
                     ProbeKind::Readiness => &container.readiness,
                 };
                 let warned = handler.as_ref().is_some_and(|(handler, _)| helper.warned(handler));
-                let outcome = match code {
-                    _ if helper.timed_out => ProbeOutcome::Failure("command timed out".to_owned()),
-                    0 => ProbeOutcome::Success,
-                    _ if warned => ProbeOutcome::Warning(words),
-                    _ => ProbeOutcome::Failure(words),
+                let result = match code {
+                    _ if helper.timed_out => ProbeResult::Failure,
+                    _ if not_executed.is_some() => ProbeResult::Unknown,
+                    0 => ProbeResult::Success,
+                    _ if warned => ProbeResult::Warning,
+                    _ => ProbeResult::Failure,
                 };
-                Event::ProbeEnded { instance, probe, outcome }
+                // Only a command that ran and ended by itself has an exit code to tell.
+                let code = match not_executed {
+                    None if helper.report.is_some() && !helper.timed_out => Some(code),
+                    _ => None,
+                };
+                let words = match not_executed {
+                    _ if helper.timed_out => "command timed out".to_owned(),
+                    Some(why) => why,
+                    None => words,
+                };
+                Event::ProbeEnded { instance, probe, result, code, words }
             }
         });
     }
@@ -325,9 +342,5 @@ fn ended(child: &process::Child) -> Result<Option<(i32, Option<i32>)>> {
 }
 
 fn failure_words(code: i32, output: &str) -> String {
-    let code = match code {
-        126 | 127 => format!("exit code {code} (the command could not be executed)"),
-        code => format!("exit code {code}"),
-    };
-    if output.is_empty() { code } else { format!("{code}: {output}") }
+    if output.is_empty() { format!("exit code {code}") } else { format!("exit code {code}: {output}") }
 }

@@ -1,13 +1,13 @@
 //! Termination messages (R103): a file that the container may write, or the end of its log.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use crate::manifest::{Container, MessagePolicy};
 
-/// Longest message from the file, in bytes.
-const LONGEST: u64 = 4096;
+/// Longest message from the file, in bytes: of a longer one the end is told, as a kubelet does.
+const LONGEST: i64 = 4096;
 
 /// Reads the message of an instance that has ended with `code`. An unreadable file is no message.
 pub fn read(
@@ -17,8 +17,10 @@ pub fn read(
     log_tail: impl FnOnce() -> String,
 ) -> Option<String> {
     let mut bytes = Vec::new();
-    if let Ok(file) = File::open(file) {
-        file.take(LONGEST).read_to_end(&mut bytes).ok();
+    if let Ok(mut file) = File::open(file) {
+        // Fails in a file that is shorter, which is read from its beginning then.
+        file.seek(SeekFrom::End(-LONGEST)).ok();
+        file.take(LONGEST as u64).read_to_end(&mut bytes).ok();
     }
     if bytes.is_empty()
         && code != 0

@@ -21,9 +21,7 @@ use crate::kernel::poll;
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::fact::Entry;
-use crate::lifecycle::model::{
-    Action, Event, Fact, HookKind, Instance, Phase, ProbeKind, ProbeOutcome, Time,
-};
+use crate::lifecycle::model::{Action, Event, Fact, HookKind, Instance, Phase, ProbeKind, ProbeResult, Time};
 use crate::manifest::Handler;
 use crate::object::pod_object;
 
@@ -211,8 +209,8 @@ impl Supervisor {
         let handler = configured.as_ref().map(|(handler, _)| handler.clone());
         let timeout = timing.as_ref().map(|timing| timing.timeout);
         if let Err(error) = self.start_helper(instance, Purpose::Probe(probe), handler, timeout, now) {
-            let outcome = ProbeOutcome::Unknown(format!("{error:#}"));
-            self.inbox.push_back(Event::ProbeEnded { instance, probe, outcome });
+            let (result, words) = (ProbeResult::Unknown, format!("{error:#}"));
+            self.inbox.push_back(Event::ProbeEnded { instance, probe, result, code: None, words });
         }
     }
 

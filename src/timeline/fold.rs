@@ -253,7 +253,7 @@ impl Fold {
                 container.was_up |= *hook == HookKind::PostStart && failure.is_none();
             }
             Fact::HookAborted { hook } => container.hook_over(at, *hook, Outcome::CutOff),
-            Fact::Probe { probe, result, .. } if *result != ProbeResult::Warning => {
+            Fact::Probe { probe, result: ProbeResult::Failure | ProbeResult::Unknown, .. } => {
                 container.mark(at, What::ProbeFailed(*probe));
             }
             Fact::Stopping { until, .. } => {

@@ -2,7 +2,7 @@
 
 use super::model::Row;
 use crate::history::{Line, Log};
-use crate::lifecycle::fact::{Entry, Fact};
+use crate::lifecycle::fact::{Entry, Fact, ProbeResult};
 use crate::lifecycle::model::{Kind, Time};
 use crate::narrate::Narrator;
 use crate::words;
@@ -26,6 +26,10 @@ pub(super) fn of(log: &Log, rows: &[Row]) -> Vec<Moment> {
     narrator.tell(Line::Head(log.head.clone()));
     let mut list = List::default();
     for (index, entry) in log.entries.iter().enumerate() {
+        // What a probe's success leads to is told anyway.
+        if matches!(entry.fact, Fact::Probe { result: ProbeResult::Success, .. }) {
+            continue;
+        }
         let told = narrator.tell(Line::Entry(entry.clone())).filter(|told| told.warning || !told.step);
         let Some(told) = told else { continue };
         let gate = if entry.fact == Fact::Starting { gate(log, rows, index, entry) } else { None };

@@ -300,7 +300,7 @@ fn what_a_log_says_cannot_leave_its_place_in_the_picture() {
     let words = format!("{} {}", "x".repeat(500), "面".repeat(300));
     let probe = crate::lifecycle::ProbeKind::Liveness;
     let result = crate::lifecycle::ProbeResult::Failure;
-    let fact = Fact::Probe { probe, result, words };
+    let fact = Fact::Probe { probe, result, words, code: None, took: Duration::ZERO };
     log.entries.insert(9, Entry { at: s(4), container: Some(name), attempt: Some(0), fact });
     let timeline = Timeline::new(&log, None);
     assert_tidy(&svg::render(&timeline, true));

@@ -2,7 +2,7 @@
 
 use crate::lifecycle::RestartPolicy::*;
 use crate::lifecycle::sim::*;
-use crate::lifecycle::{Action, Event, Exit, Hook, Instance, Lifecycle, Phase, ProbeKind, ProbeOutcome};
+use crate::lifecycle::{Action, Event, Exit, Hook, Instance, Lifecycle, Phase, ProbeKind, ProbeResult};
 
 /// Runs for ever.
 fn on() -> Run {
@@ -274,7 +274,13 @@ fn probes_that_were_missed_are_not_made_up_for() {
     let mut pod = Lifecycle::new(pod(Never, &ctrs).pod.spec().clone());
     let instance = Instance { container: 0, attempt: 0 };
     let probe = ProbeKind::Readiness;
-    let ended = Event::ProbeEnded { instance, probe, outcome: ProbeOutcome::Success };
+    let ended = Event::ProbeEnded {
+        instance,
+        probe,
+        result: ProbeResult::Success,
+        code: Some(0),
+        words: String::new(),
+    };
     pod.step(s(0), Event::Begin);
     assert!(pod.step(s(0), Event::Started(instance)).contains(&Action::RunProbe(instance, probe)));
     assert_eq!(pod.next_wakeup(), None);
@@ -297,8 +303,8 @@ fn the_result_of_a_probe_that_does_not_run_is_ignored() {
     let mut sim = pod(Always, &[app("c", on()).liveness(Answer::Ok, probe(10, 10, 1))]);
     sim.run_until(s(5));
     let (instance, probe) = (Instance { container: 0, attempt: 0 }, ProbeKind::Liveness);
-    let outcome = ProbeOutcome::Failure("late".to_string());
-    assert_eq!(sim.pod.step(s(5), Event::ProbeEnded { instance, probe, outcome }), []);
+    let (result, words) = (ProbeResult::Failure, "late".to_string());
+    assert_eq!(sim.pod.step(s(5), Event::ProbeEnded { instance, probe, result, code: Some(1), words }), []);
 }
 
 #[test]

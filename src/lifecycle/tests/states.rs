@@ -2,7 +2,7 @@
 
 use crate::lifecycle::RestartPolicy::*;
 use crate::lifecycle::sim::*;
-use crate::lifecycle::{ContainerState, Event, Exit, Instance, Phase, ProbeOutcome};
+use crate::lifecycle::{ContainerState, Event, Exit, Instance, Phase, ProbeResult};
 
 fn on() -> Run {
     run().d(100_000)
@@ -236,8 +236,8 @@ fn r81_a_redirect_to_another_host_is_a_success_with_a_warning() {
     let instance = Instance { container: 0, attempt: 0 };
     let probe = crate::lifecycle::ProbeKind::Readiness;
     sim.pod.step(s(10), Event::Tick);
-    let outcome = ProbeOutcome::Warning("redirect to elsewhere".to_string());
-    let actions = sim.pod.step(s(10), Event::ProbeEnded { instance, probe, outcome });
+    let (result, words) = (ProbeResult::Warning, "redirect to elsewhere".to_string());
+    let actions = sim.pod.step(s(10), Event::ProbeEnded { instance, probe, result, code: None, words });
     sim.log.extend(actions.into_iter().map(|action| (sim.now, action)));
     assert_eq!(sim.notes("ProbeWarning"), ["Readiness probe warning: redirect to elsewhere"]);
     assert!(sim.status("c").ready);

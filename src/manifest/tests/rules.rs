@@ -1,7 +1,7 @@
 //! Names, kinds, hooks, probes.
 
 use super::*;
-use crate::lifecycle::model::{Backoff, Hook};
+use crate::lifecycle::model::{Backoff, Hook, RuleAction};
 
 #[test]
 fn names_follow_the_rules_of_the_api_server() {
@@ -112,10 +112,8 @@ fn restart_rules_have_their_own_rules() {
         &rules("[{action: Restart, exitCodes: {operator: In, values: [256]}}]"),
         "not in the range 0 to 255",
     );
-    refused(
-        &rules("[{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]"),
-        "RestartAllContainers is not supported yet",
-    );
+    let all = rules("[{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]");
+    assert_eq!(ok(&all).pod.containers[0].rules[0].action, RuleAction::RestartAllContainers);
 }
 
 #[test]
