@@ -88,16 +88,19 @@ pub fn limit(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Re
         calls.push(call("write", ["file", &quoted(&write.value), &write.value.len().to_string()]));
     }
     if host.v2 && resources.devices().is_some() {
+        let directory = host.hierarchies.first().map(|(point, _)| point.join(cgroup)).unwrap_or_default();
+        let query = "{query={target_fd=cgroup, attach_type=BPF_CGROUP_DEVICE, …}}";
         calls.extend([
-            call("bpf", ["BPF_PROG_QUERY", "{target_fd=cgroup, attach_type=BPF_CGROUP_DEVICE, …}", "…"]),
+            open(&directory, "O_RDONLY|O_CLOEXEC", None).gives("cgroup"),
+            call("bpf", ["BPF_PROG_QUERY", query, "…"]),
             call("bpf", ["BPF_PROG_LOAD", "{prog_type=BPF_PROG_TYPE_CGROUP_DEVICE, …}", "…"])
                 .gives("program"),
             call("bpf", [
                 "BPF_PROG_ATTACH",
-                "{target_fd=cgroup, attach_bpf_fd=program, attach_type=BPF_CGROUP_DEVICE, attach_flags=BPF_F_ALLOW_MULTI, …}",
+                "{target_fd=cgroup, attach_bpf_fd=program, attach_type=BPF_CGROUP_DEVICE, attach_flags=BPF_F_ALLOW_MULTI}",
                 "…",
             ]),
-            call("bpf", ["BPF_PROG_QUERY", "{target_fd=cgroup, attach_type=BPF_CGROUP_DEVICE, …}", "…"]),
+            call("bpf", ["BPF_PROG_QUERY", query, "…"]),
         ]);
     }
     Ok(calls)

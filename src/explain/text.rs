@@ -142,7 +142,7 @@ fn alike(calls: &[Call]) -> Vec<&str> {
     found
 }
 
-/// Breaks at blanks, and inside of words that are wider than the line.
+/// Breaks at blanks; words that are wider than the line behind a separator, or anywhere when they have none.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -157,7 +157,8 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
             used += 1;
         }
         while letters.len() > width {
-            let rest = letters.split_off(width);
+            let separator = letters[..width].iter().rposition(|letter| "|,/".contains(*letter));
+            let rest = letters.split_off(separator.map_or(width, |at| at + 1));
             lines.last_mut().expect("there is one").extend(letters);
             lines.push(String::new());
             letters = rest;
@@ -177,6 +178,8 @@ mod tests {
     fn text_is_broken_at_blanks_and_long_words_anywhere() {
         assert_eq!(wrap("a bb ccc dd", 6), ["a bb", "ccc dd"]);
         assert_eq!(wrap("abcdefgh i", 3), ["abc", "def", "gh", "i"]);
+        assert_eq!(wrap("AB|CD|EF, i", 6), ["AB|CD|", "EF, i"]);
+        assert_eq!(wrap("AB|CDE", 4), ["AB|", "CDE"]);
         assert_eq!(wrap("", 3), [""]);
     }
 
