@@ -376,10 +376,15 @@ fn native_sidecar_the_proxy_is_there_before_the_app_after_it_and_again_when_kill
     assert!(get(&lab, pod, 8080, "/").0.contains(&header));
 
     // Its health is its own affair: it says so while the app hangs.
-    lab.ok(&["exec", pod, "--", "killall", "-STOP", "httpd"]);
+    // It has a child for each request, which may end while killall looks around.
+    let all = |signal: &str| {
+        let sent = || lab.output(&["exec", pod, "--", "killall", signal, "httpd"]).status.success();
+        lab.until("every httpd to get its signal", seconds(5), sent);
+    };
+    all("-STOP");
     let (head, _) = get(&lab, pod, 8080, "/healthz");
     assert!(head[0].ends_with(" 200 OK"), "{head:?}");
-    lab.ok(&["exec", pod, "--", "killall", "-CONT", "httpd"]);
+    all("-CONT");
 
     // Last.
     lab.ok(&["stop", pod]);
