@@ -108,9 +108,19 @@ pub fn limit(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Re
 
 /// The same for a shell, in one line.
 pub fn by_hand(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<String> {
-    let names: Vec<String> =
-        directories(host, cgroup).iter().map(|directory| super::shell::path(directory)).collect();
-    let mut lines = vec![format!("mkdir -p {}", names.join(" "))];
+    let mut lines = vec![match host.hierarchies.first().filter(|_| host.v2) {
+        // Every cgroup on the way passes its controllers on.
+        Some((top, _)) => format!(
+            "at={} && for next in {}; do echo '+cpu +memory +pids' >$at/cgroup.subtree_control; at=$at/$next; mkdir -p $at; done",
+            super::shell::path(top),
+            cgroup.replace('/', " ")
+        ),
+        None => {
+            let names: Vec<String> =
+                directories(host, cgroup).iter().map(|directory| super::shell::path(directory)).collect();
+            format!("mkdir -p {}", names.join(" "))
+        }
+    }];
     lines.extend(commands(host, cgroup, resources)?);
     Ok(lines.join(" && "))
 }
