@@ -89,11 +89,11 @@ impl Head {
             "kind": "Pod", "namespace": self.namespace, "name": self.name, "uid": self.uid,
         });
         if let Some(name) = &entry.container {
-            let is_app = self
-                .containers
-                .iter()
-                .any(|container| container.name == *name && container.kind == Kind::App);
-            let list = if is_app { "containers" } else { "initContainers" };
+            let list = match self.containers.iter().find(|container| container.name == *name) {
+                Some(container) if container.kind == Kind::App => "containers",
+                Some(_) => "initContainers",
+                None => "ephemeralContainers", // added while the pod ran
+            };
             involved["fieldPath"] = format!("spec.{list}{{{name}}}").into();
         }
         json!({
@@ -184,6 +184,8 @@ mod tests {
         let events = head().events(&entry("prepare", Fact::Started));
         assert_eq!(events[0]["involvedObject"]["fieldPath"], "spec.initContainers{prepare}");
         assert_eq!(events[1]["reason"], "Started");
+        let added = head().events(&entry("debugger-x", Fact::Started));
+        assert_eq!(added[0]["involvedObject"]["fieldPath"], "spec.ephemeralContainers{debugger-x}");
         assert_eq!(events[1]["eventTime"], "1970-01-01T00:00:02.500000Z");
     }
 }

@@ -177,6 +177,7 @@ impl Narrator {
         let kind = match self.kind(entry.container.as_deref().unwrap_or_default()) {
             Some(Kind::Init) => "init container",
             Some(Kind::Sidecar) => "sidecar",
+            None if self.head.is_some() => "ephemeral container",
             Some(Kind::App) | None => "app container",
         };
         match entry.attempt {

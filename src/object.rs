@@ -34,6 +34,40 @@ pub struct ContainerHost {
     pub image_id: String,
 }
 
+/// A container that was added while the pod ran.
+#[derive(Debug, Clone)]
+pub struct EphemeralContainer {
+    /// Its entry in `spec.ephemeralContainers`.
+    pub spec: Value,
+    /// `state`; it has no other.
+    pub state: ContainerState,
+    /// The rest of its status.
+    pub host: ContainerHost,
+}
+
+/// Adds those containers to a Pod object. Like an API server it says neither that they have started nor that they are ready.
+pub fn add_ephemeral<'a>(
+    object: &mut Value,
+    containers: impl IntoIterator<Item = &'a EphemeralContainer>,
+    host: &Host,
+) {
+    let (mut specs, mut statuses) = (Vec::new(), Vec::new());
+    for EphemeralContainer { spec, state, host: on_host } in containers {
+        let state = state.clone();
+        let status =
+            ContainerStatus { state, last_state: None, ready: false, started: false, restart_count: 0 };
+        let name = spec["name"].as_str().unwrap_or_default();
+        let mut status = container_status(name, &status, on_host, host);
+        status.as_object_mut().and_then(|status| status.remove("started"));
+        specs.push(spec.clone());
+        statuses.push(status);
+    }
+    if !specs.is_empty() {
+        object["spec"]["ephemeralContainers"] = specs.into();
+        object["status"]["ephemeralContainerStatuses"] = statuses.into();
+    }
+}
+
 /// Renders the Pod object: `manifest` is the Pod as it was read, its `spec` is left as it is. A field that is not set is
 /// absent.
 pub fn pod_object(manifest: &Value, snapshot: &Snapshot, spec: &PodSpec, host: &Host) -> Value {
@@ -92,7 +126,7 @@ pub fn lost(mut object: Value) -> Value {
             *condition = json!({"type": kind, "status": "False", "reason": "PodFailed"});
         }
     }
-    for list in ["initContainerStatuses", "containerStatuses"] {
+    for list in ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] {
         for container in array(status, list) {
             if !container["state"]["terminated"].is_null() {
                 continue;
@@ -112,7 +146,9 @@ pub fn lost(mut object: Value) -> Value {
                 container["state"] = json!({ "terminated": terminated });
             }
             container["ready"] = false.into();
-            container["started"] = false.into();
+            if list != "ephemeralContainerStatuses" {
+                container["started"] = false.into();
+            }
         }
     }
     object

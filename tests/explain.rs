@@ -74,7 +74,7 @@ fn exemption(call: &Seen, who: Who, files: &Files) -> Option<&'static str> {
         "write" if of.starts_with("pipe:") && who != Who::Helper => Some(LOGGING),
         "write" if arg(0) == "1" || arg(0) == "2" => Some(LOGGING),
         "rename" | "fsync" if who == Who::Init && is_log(arg(1).trim_matches('"')) => Some(LOGGING),
-        "write" | "ioctl" | "shutdown" | "recvfrom" | "sendto"
+        "write" | "ioctl" | "shutdown" | "recvfrom" | "recvmsg" | "sendto"
             if of.starts_with("socket:") && who == Who::Init && files.listens =>
         {
             Some(REQUESTS)

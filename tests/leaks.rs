@@ -176,6 +176,7 @@ spec:
   - name: prepare
     image: {image}
     command: [sh, -c, "echo prepared > /scratch/file"]
+    tty: true
     volumeMounts: [{{name: scratch, mountPath: /scratch}}]
     securityContext: {{allowPrivilegeEscalation: false}}
   - name: proxy
@@ -524,6 +525,43 @@ fn a_pod_init_killed_while_a_hook_a_probe_or_an_exec_runs_leaves_nothing() {
             lab.ok(&["gc"]);
             fs::remove_file(manifest).unwrap();
             before.assert_same(lab, &format!("a crash during {what} and gc"));
+        }
+    });
+}
+
+#[test]
+fn debug_containers_leave_nothing_whether_they_have_ended_are_stopped_with_their_pod_or_die_with_it() {
+    alone(|lab| {
+        let manifest = lab.manifest(&format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: busy}}\nspec:\n  containers:\n  - name: a\n    image: box\n    command: [sh, -c, \"{UNTIL_TERM}\"]\n"
+        ));
+        let before = Picture::take(lab);
+        for end in ["stop", "lost"] {
+            lab.ok(&["run", "-d", &manifest]);
+            let mut attached =
+                lab.background(&["debug", "-i", "busy", "--image", "box", "--", "sleep", "987"]);
+            for args in [["--target=a", "--image=box"], ["-cx", "--image=box"]] {
+                lab.ok(
+                    &[&["debug", "busy"], &args[..], &["--", "sh", "-c", "trap '' TERM; sleep 987"]].concat()
+                );
+                lab.ok(&["debug", "busy", "--image", "box", "--", "true"]);
+                lab.output(&["debug", "-t", "busy", "--image", "box", "--", "nosuch"]);
+            }
+            lab.until("the debug containers", seconds(10), || {
+                let sleeps = |pid: &i32| command_line(*pid) == "sleep 987";
+                all_processes().iter().filter(|pid| sleeps(pid)).count() == 3
+            });
+            if end == "stop" {
+                lab.ok(&["stop", "busy"]);
+                lab.ok(&["rm", "busy"]);
+                assert_eq!(attached.code(seconds(10)), Some(137));
+            } else {
+                lab.kill_init("busy");
+                assert_eq!(attached.code(seconds(10)), Some(125));
+                lab.ok(&["gc"]);
+            }
+            drop(attached);
+            before.assert_same(lab, &format!("debug containers and {end}"));
         }
     });
 }

@@ -1,4 +1,4 @@
-//! `barepod exec -t`, seen from a terminal.
+//! Terminals: `barepod exec -t` and `barepod debug -t`, seen from one, and containers that have one.
 
 mod support;
 
@@ -135,4 +135,104 @@ fn a_multiplexer_that_the_container_has_replaced_is_refused() {
     lab.sh(&pod, "app", "rm /dev/pts/ptmx && ln -s /proc/self/fd/0 /dev/pts/ptmx");
     let said = lab.fails(125, &["exec", "-t", &pod, "--", "tty"]);
     assert!(said.contains("open /dev/pts/ptmx: ELOOP"), "{said}");
+}
+
+#[test]
+fn a_debug_container_has_the_persons_terminal_with_its_size_and_its_exit_code_passes_through() {
+    let lab = Lab::new();
+    let pod = lab.start_ready(SLEEPER);
+    let args = ["debug", "-it", &pod, "--image", "box", "-c", "guest", "--target", "app", "--", "sh"];
+    let mut person = Person::at(&lab, &args);
+    person.types("tty; stty size; stat -c owner=%u /dev/console; ps -o args; echo ready-$((40+2))\n");
+    person.sees("ready-42");
+    for words in ["/dev/pts/0", "40 120", "owner=0", "sleep 1000"] {
+        assert!(person.seen.contains(words), "{words} in {:?}", person.seen);
+    }
+    person.types("sleep 1000\n");
+    lab.until("the job to run", seconds(10), || {
+        lab.sh(&pod, "guest", "ps -o args").matches("sleep 1000").count() == 2
+    });
+    person.types("\u{3}");
+    person.types("echo interrupted-$?\n");
+    person.sees("interrupted-130");
+    person.types("exit 7\n");
+    assert_eq!(person.leaves(), Some(7));
+    let object = lab.inspect(&pod);
+    assert_eq!(object["spec"]["ephemeralContainers"][0]["tty"], true);
+    assert_eq!(object["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"]["exitCode"], 7);
+}
+
+#[test]
+fn a_debug_container_whose_caller_is_killed_hears_that_its_terminal_has_gone() {
+    let lab = Lab::new();
+    let pod = lab.start_ready(SLEEPER);
+    let mut person = Person::at(&lab, &["debug", "-it", &pod, "--image", "box", "--", "sh"]);
+    person.types("echo ready-$((40+2))\n");
+    person.sees("ready-42");
+    kill(person.child.id() as i32);
+    lab.until("the shell to end", seconds(10), || {
+        !lab.inspect(&pod)["status"]["ephemeralContainerStatuses"][0]["state"]["terminated"].is_null()
+    });
+    assert_eq!(person.leaves(), None);
+}
+
+#[test]
+fn without_a_terminal_a_debug_container_gets_none_and_is_told_so() {
+    let lab = Lab::new();
+    let pod = lab.start_ready(SLEEPER);
+    let output = lab.output(&["debug", "-it", &pod, "--image", "box", "--", "sh", "-c", "tty; cat"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "not a tty\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("standard input is not one"));
+    assert_eq!(lab.ok(&["debug", "-t", &pod, "--image", "box", "--", "tty"]), "/dev/pts/0\r\n");
+}
+
+#[test]
+fn a_container_with_tty_has_a_terminal_of_its_own_whose_output_is_its_log() {
+    let lab = Lab::new();
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: term}\nspec:\n  restartPolicy: Never\n  containers:\n  - \
+                    {name: app, image: box, tty: true, securityContext: {runAsUser: 1234}, command: [sh, -c, 'tty; \
+                    stat -c owner=%u /dev/pts/0 /dev/console; echo err >&2; echo hello >/dev/tty; seq 1 20000']}\n";
+    let pod = lab.start(manifest);
+    assert_eq!(lab.wait_ended(&pod, 20), "Succeeded");
+    let log = lab.ok(&["logs", &pod]);
+    let mut lines = log.split("\r\n");
+    let first: Vec<&str> = lines.by_ref().take(5).collect();
+    assert_eq!(first, ["/dev/pts/0", "owner=1234", "owner=1234", "err", "hello"]);
+    let numbers: Vec<String> = (1..=20000).map(|number| number.to_string()).collect();
+    assert!(lines.filter(|line| !line.is_empty()).eq(numbers), "nothing of the output is lost");
+    assert_eq!(lab.inspect(&pod)["spec"]["containers"][0]["tty"], true);
+}
+
+#[test]
+fn a_container_with_tty_is_restarted_and_stopped_like_any_other() {
+    let lab = Lab::new();
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: term}}\nspec:\n  containers:\n  - {{name: app, image: box, tty: \
+         true, command: [sh, -c, \"tty; {UNTIL_TERM}\"]}}\n"
+    );
+    let pod = lab.start_ready(&manifest);
+    lab.ok(&["kill", &pod, "-c", "app", "-s", "KILL"]);
+    lab.until("a restart", seconds(10), || lab.restarts(&pod, "app") == 1);
+    lab.until("its terminal", seconds(10), || lab.ok(&["logs", &pod]) == "/dev/pts/0\r\n");
+    lab.ok(&["stop", &pod]);
+    assert_eq!(lab.phase(&pod), "Succeeded");
+}
+
+#[test]
+fn a_terminal_needs_a_devpts_and_its_lack_is_named_with_the_step() {
+    let lab = Lab::new();
+    let bundle = lab.dir.join("bare");
+    own_bundle(&bundle);
+    let mut config = config();
+    config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev/pts");
+    std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
+    let manifest = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: term}}\nspec:\n  restartPolicy: Never\n  containers:\n  - {{name: \
+         app, image: {}, tty: true, command: [tty]}}\n",
+        bundle.display()
+    );
+    let pod = lab.start(&manifest);
+    assert_eq!(lab.wait_ended(&pod, 20), "Failed");
+    let told = lab.ok(&["events", &pod]);
+    assert!(told.contains("make a terminal: open /dev/pts/ptmx: ENOENT"), "{told}");
 }

@@ -36,7 +36,7 @@ pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> R
     // Set in any case, because the pod init's, which is lowered, would be inherited.
     process.set_oom_score_adj(Some(base.oom_score_adj().unwrap_or(0)));
     // A terminal is the manifest's to ask for.
-    process.set_terminal(Some(false)).set_console_size(None);
+    process.set_terminal(Some(container.tty)).set_console_size(None);
     Ok(process)
 }
 
@@ -131,7 +131,8 @@ fn capabilities(base: &Process, container: &Container, context: &MergeContext) -
     let tracers = TRACERS.iter().map(|name| capability(name)).collect::<Result<Vec<_>>>()?;
     ensure!(
         !shared || !tracers.iter().any(|tracer| bounding.contains(tracer)),
-        "the bundle's capability SYS_PTRACE or SYS_ADMIN together with shareProcessNamespace is not supported yet"
+        "the bundle's capability SYS_PTRACE or SYS_ADMIN together with shareProcessNamespace, or with debug --target, is not \
+         supported yet"
     );
     let mut sets = LinuxCapabilities::default();
     sets.set_bounding(Some(bounding));

@@ -22,6 +22,7 @@ use super::terminal as relay;
 use crate::container::exec::{become_command, enter, needed};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
 use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
+use crate::kernel::pass;
 use crate::kernel::process::{self, Placement};
 use crate::kernel::sealed;
 use crate::kernel::terminal::{self, Pair};
@@ -88,7 +89,7 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
 
     let door = cgroup.door()?;
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
-    let (passage, passage_end) = terminal::passage()?;
+    let (passage, passage_end) = pass::pair()?;
     let mut descriptors = needed(container.as_fd(), &door, &stdio);
     descriptors.extend([writer.as_raw_fd(), passage_end.as_raw_fd()]);
     let signals = tty.then(relay::block_signals).transpose()?;
@@ -103,7 +104,7 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     })
     .context("make keeper")?;
     if let Some(signals) = signals
-        && let Some(master) = terminal::receive(passage.as_fd())?
+        && let Some(master) = pass::receive(passage.as_fd(), &mut [0]).context("take the terminal")?.1.pop()
         && let Some(signal) = relay::relay(master, result.as_fd(), &signals, options.interactive)?
     {
         return Ok(128 + signal); // the keeper stays until the command has ended
@@ -128,8 +129,9 @@ fn has_terminal(options: &Options) -> bool {
 
 /// In the keeper, which is in the container by now: a terminal that has a name there; its other end goes to `passage`.
 fn new_terminal(passage: BorrowedFd) -> Result<Stdio> {
-    let Pair { master, terminal } = terminal::open()?;
-    terminal::send(passage, master.as_fd())?;
+    let root = File::open("/").context("open /")?;
+    let Pair { master, terminal } = terminal::open(root.as_fd())?;
+    pass::send(passage, &[0], &[master.as_fd()]).context("pass the terminal on")?;
     let copy = || terminal.try_clone().context("copy terminal");
     Ok(Stdio { input: copy()?, output: copy()?, error: terminal })
 }

@@ -46,12 +46,15 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
     let mut problems = Vec::new();
     let mut bundles = Vec::new();
     for container in &mut manifest.pod.containers {
-        match find(container, &directory, &search) {
+        let image = &container.image;
+        match find(&image.value, &directory, &search) {
             Ok(bundle) => {
                 container.stop_signal = container.stop_signal.or_else(|| stop_signal(&bundle));
                 bundles.push(bundle);
             }
-            Err(Bad::Manifest(problem)) => problems.push(problem.render(&shown, &text)),
+            Err(Bad::Image(message)) => {
+                problems.push(Problem::error(image.line, image.column, message).render(&shown, &text));
+            }
             Err(Bad::Config { shown, text, problem }) => problems.push(problem.render(&shown, &text)),
         }
     }
@@ -76,7 +79,7 @@ fn read(file: &Path) -> Result<(String, String, PathBuf)> {
 }
 
 /// `--bundles`, then `BAREPOD_BUNDLES`, then the default.
-fn search_path(given: &[PathBuf]) -> Vec<PathBuf> {
+pub fn search_path(given: &[PathBuf]) -> Vec<PathBuf> {
     let environment = std::env::var_os("BAREPOD_BUNDLES").unwrap_or_default();
     let environment = std::env::split_paths(&environment).filter(|path| !path.as_os_str().is_empty());
     given.iter().cloned().chain(environment).chain([PathBuf::from("/var/lib/barepod/bundles")]).collect()
@@ -88,38 +91,45 @@ fn stop_signal(bundle: &Bundle) -> Option<i32> {
     super::kill::signal(annotations.get("org.opencontainers.image.stopSignal")?).ok()
 }
 
-enum Bad {
-    Manifest(Problem),
-    Config { shown: String, text: String, problem: Problem },
+/// Why there is no bundle.
+pub enum Bad {
+    /// What is wrong with the image's name, or with what was found.
+    Image(String),
+    /// What is wrong with its `config.json`.
+    Config {
+        /// How that is called.
+        shown: String,
+        /// What is in it.
+        text: String,
+        /// The problem.
+        problem: Problem,
+    },
 }
 
-fn find(container: &manifest::Container, directory: &Path, search: &[PathBuf]) -> Result<Bundle, Bad> {
-    let at_image = |message: String| {
-        Bad::Manifest(Problem::error(container.image.line, container.image.column, message))
-    };
-    let candidates = bundle::candidates(&container.image.value, directory, search)
-        .map_err(|error| at_image(format!("{error:#}")))?;
+/// Finds and reads the bundle of an image; paths are taken from `directory`.
+pub fn find(image: &str, directory: &Path, search: &[PathBuf]) -> Result<Bundle, Bad> {
+    let candidates =
+        bundle::candidates(image, directory, search).map_err(|error| Bad::Image(format!("{error:#}")))?;
     let Some(path) = candidates.iter().find(|path| path.join("config.json").is_file()) else {
         let looked: Vec<_> = candidates.iter().map(|path| path.display().to_string()).collect();
-        return Err(at_image(format!(
-            "no bundle for image {:?}; looked for config.json in {}; make one with: skopeo copy docker://IMAGE oci:DIR:TAG, \
+        return Err(Bad::Image(format!(
+            "no bundle for image {image:?}; looked for config.json in {}; make one with: skopeo copy docker://IMAGE oci:DIR:TAG, \
              then umoci unpack --image DIR:TAG BUNDLE",
-            container.image.value,
             looked.join(", ")
         )));
     };
     let path = std::fs::canonicalize(path)
-        .map_err(|error| at_image(format!("open bundle {}: {error}", path.display())))?;
+        .map_err(|error| Bad::Image(format!("open bundle {}: {error}", path.display())))?;
     let config = path.join("config.json");
     let shown = config.display().to_string();
-    let text = std::fs::read(&config).map_err(|error| at_image(format!("read {shown}: {error}")))?;
+    let text = std::fs::read(&config).map_err(|error| Bad::Image(format!("read {shown}: {error}")))?;
     let text = String::from_utf8_lossy(&text).into_owned();
     let bad = |problem| Bad::Config { shown: shown.clone(), text: text.clone(), problem };
     let spec = bundle::parse_config(&text).map_err(bad)?;
     bundle::check(&spec).map_err(|error| bad(Problem::error(1, 1, format!("{error:#}"))))?;
     let rootfs = path.join(spec.root().as_ref().map_or(Path::new("rootfs"), |root| root.path()));
     if !rootfs.is_dir() {
-        return Err(at_image(format!(
+        return Err(Bad::Image(format!(
             "bundle {} has no rootfs directory {}",
             path.display(),
             rootfs.display()

@@ -11,6 +11,7 @@ use crate::pod::reaper;
 use crate::pod::store::Store;
 
 pub mod check;
+pub mod debug;
 pub mod events;
 pub mod exec;
 pub mod explain;
@@ -80,6 +81,8 @@ enum Verb {
     Logs(logs::Options),
     /// Run a command in a container
     Exec(exec::Options),
+    /// Add a container to a running pod, to look around
+    Debug(debug::Options),
     /// Print the event log
     Events(events::Options),
     /// Draw a pod's life
@@ -182,6 +185,7 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Verb::Inspect(options) => inspect::main(&store, &options),
         Verb::Logs(options) => logs::main(&store, &options),
         Verb::Exec(options) => exec::main(&store, &options),
+        Verb::Debug(options) => debug::main(&store, &options),
         Verb::Events(options) => events::main(&store, &options),
         Verb::Timeline(options) => timeline::main(&store, &options),
         Verb::Why(options) => why::main(&store, &options),

@@ -67,7 +67,7 @@ fn shares(store: &Store, pod: &str, record: &Record) -> Result<Shares> {
 
 /// The bundle of a container, as its status has it.
 fn bundle(object: &Value, container: &str) -> String {
-    let lists = ["containerStatuses", "initContainerStatuses"];
+    let lists = ["containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"];
     let mut all = lists.iter().flat_map(|list| object["status"][*list].as_array().into_iter().flatten());
     let status = all.find(|status| status["name"] == container);
     status.and_then(|status| status["imageID"].as_str()).unwrap_or("its bundle").to_owned()

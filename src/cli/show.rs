@@ -2,7 +2,7 @@
 //! comes from files, so that a stopped terminal never blocks the pod.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::paint::Paint;
 use crate::history::Line;
 use crate::kernel::watch::Watch;
-use crate::lifecycle::fact::Fact;
+use crate::lifecycle::fact::{Entry, Fact};
 use crate::narrate::Narrator;
 use crate::pod::eventread::EventReader;
 use crate::pod::logread::{Options, Reader};
@@ -32,6 +32,7 @@ pub struct Show {
     news: Option<Instant>,
     /// The container whose line on the screen has not ended yet.
     open: Option<usize>,
+    logs: PathBuf,
     containers: Vec<Output>,
 }
 
@@ -42,12 +43,17 @@ struct Output {
     reader: Option<Reader>,
 }
 
+impl Output {
+    fn of(logs: &Path, container: &str) -> Output {
+        Output { name: container.to_owned(), directory: logs.join(container), reader: None }
+    }
+}
+
 impl Show {
     /// Begins at the beginning.
     pub fn new(store: &Store, pod: &str) -> Result<Show> {
         let record = store.load(pod)?;
-        let output =
-            |name: &str| Output { name: name.to_owned(), directory: record.logs.join(name), reader: None };
+        let output = |name: &str| Output::of(&record.logs, name);
         Ok(Show {
             paint: Paint::for_stdout(),
             width: record.containers.iter().map(|container| container.name.len()).max().unwrap_or(0),
@@ -57,6 +63,7 @@ impl Show {
             news: None,
             open: None,
             containers: record.containers.iter().map(|container| output(&container.name)).collect(),
+            logs: record.logs,
         })
     }
 
@@ -98,6 +105,12 @@ impl Show {
     }
 
     fn remember(&mut self, line: &Line) {
+        // One that was added while the pod runs.
+        if let Line::Entry(Entry { container: Some(name), fact: Fact::Starting, .. }) = line
+            && !self.containers.iter().any(|output| output.name == *name)
+        {
+            self.containers.push(Output::of(&self.logs, name));
+        }
         match (line, &mut self.known) {
             (Line::Head(head), _) => {
                 self.known = Some((head.wall(Duration::ZERO), why::Pod::new(&head.containers)));

@@ -112,7 +112,7 @@ fn take_signal(signals: &SignalFd, master: BorrowedFd) -> Result<Option<i32>> {
 }
 
 /// The container's terminal gets the size of ours; without one it keeps its own.
-fn resize(master: BorrowedFd) {
+pub fn resize(master: BorrowedFd) {
     if let Ok(size) = sys::window_size(std::io::stdout().as_fd()) {
         sys::set_window_size(master, &size).ok(); // a terminal of another size works, too
     }

@@ -24,6 +24,12 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     if let Some(name) = &options.container
         && !containers.iter().any(|container| container.name == *name)
     {
+        if seen.log.entries.iter().any(|entry| entry.container.as_ref() == Some(name)) {
+            super::print(&format!(
+                "{name} is an ephemeral container: it waits for nothing, and nothing for it"
+            ))?;
+            return Ok(0);
+        }
         let names: Vec<_> = containers.iter().map(|container| container.name.as_str()).collect();
         bail!("why {}: no container {name:?}; there are: {}", options.pod, names.join(", "));
     }

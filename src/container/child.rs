@@ -24,10 +24,12 @@ use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
+use nix::unistd::Uid;
 
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::root::{Leaf, Root, kind};
-use crate::kernel::{capability, device, identity, mount, namespace, process, sys};
+use crate::kernel::terminal::{self, Pair};
+use crate::kernel::{capability, device, identity, mount, namespace, pass, process, sys};
 use crate::plan::container::{DeviceNode, Rootfs};
 use crate::plan::mount::{MountStep, What, attr};
 use crate::plan::seccomp::{Instruction, Program};
@@ -104,13 +106,22 @@ impl Watched<'_> {
     }
 }
 
+/// What is outside of a child and its steps need.
+#[derive(Clone, Copy, Default)]
+pub struct Outside<'a> {
+    /// The container's cgroup.
+    pub cgroup: Option<&'a Cgroup>,
+    /// A socket of [`pass`], for the other end of the container's terminal.
+    pub terminal: Option<BorrowedFd<'a>>,
+}
+
 /// Performs the steps; returns only by exiting.
-pub fn main(steps: &[Step], cgroup: Option<&Cgroup>, watched: Watched, report: PipeWriter) -> i32 {
+pub fn main(steps: &[Step], outside: Outside, watched: Watched, report: PipeWriter) -> i32 {
     let mut setup = Setup::default();
     for step in steps {
         watched.before(step.name(), || say(&report, &Said::Waits { step: step.name().to_owned() }));
         let start = Instant::now();
-        if let Err(error) = setup.perform(step, cgroup) {
+        if let Err(error) = setup.perform(step, outside) {
             return fail(Some(step.name()), &step.to_string(), &error, &report);
         }
         if let Some(clock) = watched.trace {
@@ -161,10 +172,10 @@ impl Setup {
         self.proc.as_ref().context("no procfs is open")
     }
 
-    fn perform(&mut self, step: &Step, cgroup: Option<&Cgroup>) -> Result<()> {
+    fn perform(&mut self, step: &Step, outside: Outside) -> Result<()> {
         match step {
             Step::ResetProcess => reset_process(),
-            Step::JoinCgroup => cgroup.map_or(Ok(()), Cgroup::join_self),
+            Step::JoinCgroup => outside.cgroup.map_or(Ok(()), Cgroup::join_self),
             Step::UnshareCgroup => Ok(nix::sched::unshare(CloneFlags::CLONE_NEWCGROUP)?),
             Step::JoinNamespace { flag, path, .. } => namespace::join(path, *flag),
             Step::Hostname(name) => Ok(nix::unistd::sethostname(name)?),
@@ -178,6 +189,9 @@ impl Setup {
             Step::Mount(step) => self.mount(step),
             Step::Device(node) => device::make(self.root()?, &to_device(node)),
             Step::Link { path, target } => device::link(self.root()?, path, target),
+            Step::Terminal { uid } => {
+                self.terminal(*uid, outside.terminal.context("nobody takes the other end")?)
+            }
             Step::MakeCwd(path) => self.make_cwd(path),
             Step::Mask(path) => self.mask(path),
             Step::ReadonlyPath(path) => self.readonly_path(path),
@@ -252,6 +266,17 @@ impl Setup {
         Ok(())
     }
 
+    /// A new pseudoterminal of the container's own devpts: its standard streams, its controlling terminal, `/dev/console`.
+    fn terminal(&self, uid: u32, outside: BorrowedFd) -> Result<()> {
+        let root = self.root()?;
+        let Pair { master, terminal } = terminal::open(root.fd())?;
+        pass::send(outside, &[0], &[master.as_fd()]).context("pass the terminal on")?;
+        become_stdio(terminal.as_fd(), uid)?;
+        let tree = mount::clone_fd(terminal.as_fd(), false)?;
+        let console = root.make(Path::new("/dev/console"), Leaf::File)?;
+        mount::attach(tree.as_fd(), console.as_fd())
+    }
+
     fn make_cwd(&self, path: &Path) -> Result<()> {
         let root = self.root()?;
         if root.find(path)?.is_none() {
@@ -298,6 +323,16 @@ impl Setup {
         self.proc = None; // a descriptor of the host's procfs has no business beyond this point
         Ok(())
     }
+}
+
+/// Makes a terminal the standard streams of this process, which leads a session without one, so that Ctrl-C reaches what
+/// runs in it; it belongs to its user.
+pub fn become_stdio(terminal: BorrowedFd, uid: u32) -> Result<()> {
+    nix::unistd::dup2_stdin(terminal).context("dup2 0")?;
+    nix::unistd::dup2_stdout(terminal).context("dup2 1")?;
+    nix::unistd::dup2_stderr(terminal).context("dup2 2")?;
+    sys::take_terminal(terminal).context("TIOCSCTTY")?;
+    nix::unistd::fchown(terminal, Some(Uid::from_raw(uid)), None).context("give the terminal to the user")
 }
 
 fn reset_process() -> Result<()> {

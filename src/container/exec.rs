@@ -4,9 +4,8 @@ use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result};
-use nix::unistd::Uid;
 
-use super::child::{self, Watched};
+use super::child::{self, Outside, Watched, become_stdio};
 use super::launch::{Launched, Stdio, take_stdio};
 use crate::kernel::cgroup::{Cgroup, Door};
 use crate::kernel::process;
@@ -67,7 +66,7 @@ pub fn become_command(
         .and_then(|()| take_stdio(stdio, steps))
         .and_then(|()| if terminal { control_terminal(stdio.input.as_fd(), steps) } else { Ok(()) });
     match ready {
-        Ok(()) => child::main(steps, None, Watched::default(), report),
+        Ok(()) => child::main(steps, Outside::default(), Watched::default(), report),
         Err(error) => child::fail(None, "enter the container", &error, &report),
     }
 }
@@ -75,10 +74,7 @@ pub fn become_command(
 /// A session of its own with this terminal, so that Ctrl-C reaches the command; the terminal belongs to its user.
 fn control_terminal(terminal: BorrowedFd, steps: &[Step]) -> Result<()> {
     nix::unistd::setsid().context("setsid")?;
-    sys::take_terminal(terminal).context("TIOCSCTTY")?;
-    if let Some(Step::User { uid, .. }) = steps.iter().find(|step| matches!(step, Step::User { .. })) {
-        nix::unistd::fchown(terminal, Some(Uid::from_raw(*uid)), None)
-            .context("give the terminal to the user")?;
-    }
-    Ok(())
+    let user =
+        steps.iter().find_map(|step| if let Step::User { uid, .. } = step { Some(*uid) } else { None });
+    become_stdio(terminal, user.unwrap_or(0))
 }

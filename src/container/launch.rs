@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
 
-use super::child::{self, Report, Said, Watched};
+use super::child::{self, Outside, Report, Said, Watched};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::namespace;
 use crate::kernel::process::{self, Child, Placement};
@@ -36,8 +36,10 @@ pub struct Launch<'a> {
     pub plan: &'a Plan,
     /// The container's cgroup, made and configured.
     pub cgroup: &'a Cgroup,
-    /// Standard streams.
+    /// Standard streams; a container with a terminal has them from there.
     pub stdio: Stdio,
+    /// Where the other end of its terminal goes, a socket of [`crate::kernel::pass`].
+    pub terminal: Option<OwnedFd>,
     /// Who looks on.
     pub watched: Watched<'a>,
 }
@@ -67,6 +69,7 @@ pub fn launch(launch: Launch) -> Result<Launched> {
                 .descriptors()
                 .into_iter()
                 .chain([writer.as_raw_fd()])
+                .chain(launch.terminal.iter().map(AsRawFd::as_raw_fd))
                 .chain(launch.watched.go.map(|go| go.as_raw_fd()))
                 .collect(),
         ),
@@ -75,7 +78,9 @@ pub fn launch(launch: Launch) -> Result<Launched> {
         if let Err(error) = take_stdio(&launch.stdio, &launch.plan.steps) {
             return child::fail(None, "take the standard streams", &error, &writer);
         }
-        child::main(&launch.plan.steps, Some(launch.cgroup), launch.watched, writer)
+        let terminal = launch.terminal.as_ref().map(AsFd::as_fd);
+        let outside = Outside { cgroup: Some(launch.cgroup), terminal };
+        child::main(&launch.plan.steps, outside, launch.watched, writer)
     })
     .context("make container process")?;
     Ok(Launched { child, report: reader })

@@ -41,6 +41,8 @@ pub fn run(root: &Path, id: &str, bundle: &Path, stdio: Stdio) -> Result<Child> 
     let bundle = fs::canonicalize(bundle).with_context(|| format!("find bundle {}", bundle.display()))?;
     let text = fs::read_to_string(bundle.join("config.json")).context("read config.json")?;
     let spec: Spec = serde_json::from_str(&text).context("parse config.json")?;
+    let terminal = spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true));
+    ensure!(!terminal, "process.terminal is not supported yet");
     // The plan refuses what is not done, before anything exists.
     let hierarchy = Hierarchy::detect()?;
     let rootfs = bundle.join(spec.root().as_ref().context("root is missing")?.path());
@@ -85,7 +87,8 @@ fn start(
     if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
-    let Launched { child, mut report } = launch(Launch { plan, cgroup, stdio, watched: Watched::default() })?;
+    let Launched { child, mut report } =
+        launch(Launch { plan, cgroup, stdio, terminal: None, watched: Watched::default() })?;
     if let Some(failure) = hear(&mut report)? {
         discard(&child)?;
         bail!("{}: {}", failure.does, failure.error);

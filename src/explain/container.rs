@@ -84,6 +84,7 @@ pub fn calls(step: &Step, place: &Place, state: &mut State) -> Vec<Call> {
             calls.push(call("symlinkat", [&quoted(target), "parent", &quoted(&name)]));
             calls
         }
+        Step::Terminal { uid } => terminal(*uid),
         Step::MakeCwd(path) => {
             let mut calls = vec![look_up(path, "place")];
             if path != Path::new("/") {
@@ -169,8 +170,38 @@ pub fn calls(step: &Step, place: &Place, state: &mut State) -> Vec<Call> {
     }
 }
 
-/// The streams of a new process: pipes are given to its user, then all three are moved to 0, 1 and 2.
+/// A pseudoterminal of the container's own devpts; `passage` is a socket of the pod init.
+fn terminal(uid: u32) -> Vec<Call> {
+    const FLAGS: &str = "O_RDWR|O_NOCTTY|O_CLOEXEC";
+    let how = format!("{{flags={FLAGS}, resolve=RESOLVE_NO_MAGICLINKS|RESOLVE_NO_SYMLINKS}}");
+    let mut calls = vec![
+        call("openat2", ["root", "\"dev/pts/ptmx\"", &how]).gives("master"),
+        call("ioctl", ["master", "TIOCSPTLCK", "[0]"]),
+        call("ioctl", ["master", "TIOCGPTPEER", FLAGS]).gives("terminal"),
+        call("sendmsg", ["passage", "{SCM_RIGHTS, [master]}", "MSG_NOSIGNAL"]),
+    ];
+    calls.extend(["0", "1", "2"].map(|number| call("dup2", ["terminal", number])));
+    calls.push(call("ioctl", ["terminal", "TIOCSCTTY", "0"]));
+    calls.push(call("fchown", ["terminal", &uid.to_string(), "-1"]));
+    calls.push(open_tree("terminal", "\"\"", false, "tree"));
+    let console = Path::new("/dev/console");
+    calls.push(look_up(console, "place"));
+    calls.extend(make(console, Leaf::File, "place"));
+    calls.push(attach("tree", "place"));
+    calls
+}
+
+/// The container has a terminal.
+pub fn has_terminal(steps: &[Step]) -> bool {
+    steps.iter().any(|step| matches!(step, Step::Terminal { .. }))
+}
+
+/// The streams of a new process: pipes are given to its user, then all three are moved to 0, 1 and 2. One that is to have a
+/// terminal has none until then.
 pub fn take_streams(steps: &[Step]) -> Vec<Call> {
+    if has_terminal(steps) {
+        return ["0", "1", "2"].map(|number| call("dup2", ["null", number])).to_vec();
+    }
     let user = steps.iter().find_map(|step| match step {
         Step::User { uid, gid, .. } => Some((uid.to_string(), gid.to_string())),
         _ => None,
@@ -523,6 +554,8 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
             return [made].into_iter().chain(owned).collect();
         }
         Step::Link { path, target } => format!("ln -s {target} {}", inside(path)),
+        // A shell cannot make one and go on in it.
+        Step::Terminal { .. } => return Vec::new(),
         Step::MakeCwd(path) => format!("mkdir -p {}", shell::inside(path)),
         Step::Mask(path) => {
             let path = shell::inside(path);

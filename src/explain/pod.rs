@@ -300,7 +300,7 @@ impl<'a> Story<'a> {
         let by_hand = cgroup::by_hand(self.host, &instance.cgroup, &resources)?;
         let does = format!("make the cgroup of {name} and set its limits");
         lines.push(line(INIT, "cgroup", does, made, Some(by_hand)));
-        lines.push(self.streams(name));
+        lines.push(self.streams(name, container::has_terminal(&instance.plan.steps)));
         lines.extend(self.make_process(instance));
         lines.extend(self.child(instance));
         lines.extend(life::started(self, instance)?);
@@ -424,9 +424,10 @@ impl<'a> Story<'a> {
         }
     }
 
-    fn streams(&self, name: &str) -> Line {
+    fn streams(&self, name: &str, terminal: bool) -> Line {
         let logs = self.logs.join(name);
-        let calls = vec![
+        let null = open(Path::new("/dev/null"), "O_RDWR|O_CLOEXEC", None).gives("null");
+        let mut calls = vec![
             mkdir(&logs, 0o700),
             open(
                 &logs.join("0.log"),
@@ -435,12 +436,21 @@ impl<'a> Story<'a> {
             )
             .gives("log"),
             call("fchmod", ["log", "0640"]),
-            call("pipe2", ["[out, stdout]", "O_CLOEXEC"]),
-            call("pipe2", ["[err, stderr]", "O_CLOEXEC"]),
-            open(Path::new("/dev/null"), "O_RDWR|O_CLOEXEC", None).gives("null"),
-            call("pipe2", ["[report, say]", "O_CLOEXEC"]),
         ];
-        let does = format!("make the log of {name}, pipes for its output and one for the child's report");
+        let what = if terminal {
+            let kind = ["AF_UNIX", "SOCK_SEQPACKET|SOCK_CLOEXEC", "0", "[other, passage]"];
+            calls.extend([call("socketpair", kind), null.each("stream")]);
+            "a socket for its terminal, a pipe for the child's report"
+        } else {
+            calls.extend([
+                call("pipe2", ["[out, stdout]", "O_CLOEXEC"]),
+                call("pipe2", ["[err, stderr]", "O_CLOEXEC"]),
+                null,
+            ]);
+            "pipes for its output and one for the child's report"
+        };
+        calls.push(call("pipe2", ["[report, say]", "O_CLOEXEC"]));
+        let does = format!("make the log of {name}, {what}");
         let shell =
             Some("… </dev/null 2>&1 | while read -r line; do echo \"$(date +%FT%T) $line\"; done".to_owned());
         line(INIT, "streams", does, calls, shell)

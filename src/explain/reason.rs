@@ -195,7 +195,7 @@ pub fn of_sandbox(step: &str) -> Reason {
             &["pid_namespaces(7)", "clone(2)"],
         ),
         "control" => (
-            "stop and kill talk to this socket; last, so that whoever can connect finds a complete sandbox",
+            "stop, kill and debug talk to this socket; last, so that whoever can connect finds a complete sandbox",
             &["unix(7)"],
         ),
         _ => ("", &[]),
@@ -251,6 +251,12 @@ pub fn of_container(step: &str) -> Reason {
             &["mknod(2)", "null(4)"],
         ),
         "link" => ("programs expect it in /dev", &["symlink(2)"]),
+        "terminal" => (
+            "a pseudoterminal of the container's own devpts, so that it has a name there: its standard streams, its \
+             controlling terminal and /dev/console; the other end goes to whoever shows it. After the mounts, before /dev \
+             may become read-only",
+            &["pty(7)", "ioctl_tty(2)", "unix(7)"],
+        ),
         "make-cwd" => {
             ("the working directory must be there before the root may become read-only", &["mkdir(2)"])
         }

@@ -2,7 +2,7 @@
 //!
 //! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
 //! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`],
-//! [`terminal`], [`poll`].
+//! [`terminal`], [`pass`], [`poll`].
 
 pub mod beneath;
 pub mod capability;
@@ -15,6 +15,7 @@ pub mod machine;
 pub mod mount;
 pub mod namespace;
 pub mod network;
+pub mod pass;
 pub mod poll;
 pub mod process;
 pub mod root;

@@ -87,6 +87,7 @@ pub fn read(
         args: texts(node, "args"),
         working_dir: text(node, "workingDir")
             .inspect(|_| check_path(node, "workingDir", names::path, path, problems)),
+        tty: flag(node, "tty") == Some(true),
         resources: resources(node.get("resources"), &in_container("resources"), problems)
             .with_default_requests(),
         mounts: mounts(node, path, pod, problems),

@@ -96,7 +96,8 @@ fn reference(item: &mut Map<String, Value>) {
     }
 }
 
-fn container(container: &mut Map<String, Value>) {
+/// Fills in those of a container.
+pub fn container(container: &mut Map<String, Value>) {
     default(container, "terminationMessagePath", "/dev/termination-log");
     default(container, "terminationMessagePolicy", "File");
     let policy = pull_policy(container.get("image").and_then(Value::as_str).unwrap_or_default());

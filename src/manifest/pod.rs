@@ -78,6 +78,8 @@ pub struct Container {
     pub args: Option<Vec<String>>,
     /// Replaces the bundle's.
     pub working_dir: Option<String>,
+    /// It has a terminal.
+    pub tty: bool,
     /// Variables in order, those of `envFrom` first; a later one of the same name wins.
     pub env: Vec<EnvVar>,
     /// What it says it listens on.

@@ -109,6 +109,10 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     if dev_is_ours {
         steps.extend(devices(spec));
     }
+    // Once its devpts is there, and before /dev may become read-only: it is on /dev/console, too.
+    if process.terminal() == Some(true) {
+        steps.push(Step::Terminal { uid: process.user().uid() });
+    }
     steps.push(Step::MakeCwd(process.cwd().clone()));
     // Hide and protect after everything is mounted, since a mask must lie on top.
     steps.extend(linux.masked_paths().iter().flatten().map(|path| Step::Mask(path.into())));

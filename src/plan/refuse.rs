@@ -17,7 +17,6 @@ pub fn refuse(spec: &Spec) -> Result<()> {
         ("solaris", spec.solaris().is_some()),
         ("vm", spec.vm().is_some()),
         ("zos", spec.zos().is_some()),
-        ("process.terminal", process.terminal() == Some(true)),
         ("process.apparmorProfile", given(process.apparmor_profile())),
         ("process.selinuxLabel", given(process.selinux_label())),
         ("process.ioPriority", process.io_priority().is_some()),

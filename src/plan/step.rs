@@ -52,6 +52,11 @@ pub enum Step {
         /// To what.
         target: String,
     },
+    /// pty(7), ioctl_tty(2): standard streams and `/dev/console`.
+    Terminal {
+        /// Its owner.
+        uid: u32,
+    },
     /// mkdir(2) of the working directory.
     MakeCwd(PathBuf),
     /// An empty read-only tmpfs, or the null device, over the path.
@@ -127,7 +132,7 @@ pub enum Step {
 
 impl Step {
     /// Short names of all steps, for fault injection and documentation, in the order in which they run.
-    pub const NAMES: [&str; 28] = [
+    pub const NAMES: [&str; 29] = [
         "reset-process",
         "join-cgroup",
         "unshare-cgroup",
@@ -141,6 +146,7 @@ impl Step {
         "mount",
         "device",
         "link",
+        "terminal",
         "make-cwd",
         "mask",
         "readonly-path",
@@ -174,6 +180,7 @@ impl Step {
             Step::Mount(_) => "mount",
             Step::Device(_) => "device",
             Step::Link { .. } => "link",
+            Step::Terminal { .. } => "terminal",
             Step::MakeCwd(_) => "make-cwd",
             Step::Mask(_) => "mask",
             Step::ReadonlyPath(_) => "readonly-path",
@@ -209,6 +216,7 @@ impl fmt::Display for Step {
             Step::Mount(mount) => write!(f, "mount {mount}"),
             Step::Device(device) => write!(f, "make device {}", device.path),
             Step::Link { path, target } => write!(f, "link {path} to {target}"),
+            Step::Terminal { .. } => write!(f, "make a terminal"),
             Step::MakeCwd(path) => write!(f, "make working directory {}", path.display()),
             Step::Mask(path) => write!(f, "mask {}", path.display()),
             Step::ReadonlyPath(path) => write!(f, "make {} read-only", path.display()),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
-use super::control::{Reply, Request};
+use super::control::{self, Asked, Reply, Request};
 use super::helper::{Helper, Purpose};
 use super::instance::{self, Running};
 use super::start::{Message, Wait};
@@ -42,6 +42,7 @@ impl Supervisor {
             }
             running.report.iter().for_each(|pipe| add(pipe.as_fd()));
             running.outputs.iter().flatten().for_each(|pipe| add(pipe.as_fd()));
+            running.terminal.iter().for_each(|socket| add(socket.as_fd()));
         }
         for helper in &self.helpers {
             if helper.ended.is_none() {
@@ -97,40 +98,36 @@ impl Supervisor {
     }
 
     fn answer_requests(&mut self) {
-        let (spec, running, inbox) = (self.lifecycle.spec(), &self.running, &mut self.inbox);
-        let mut signalled = Vec::new();
-        self.sandbox.control.serve(|request| match request {
-            Request::Stop { grace } => {
-                inbox.push_back(Event::Stop {
-                    grace: grace.map_or(spec.grace, |grace| Duration::from_secs(grace.min(i32::MAX as u64))),
-                });
-                Reply::Ok
-            }
-            Request::Kill { container, signal } => {
-                let target = running
-                    .iter()
-                    .find(|running| running.record.container == container && running.ended.is_none());
-                let Some(target) = target else {
-                    return Reply::Error(format!("container {container} is not running"));
-                };
-                match process::signal(target.child.pidfd.as_fd(), signal) {
-                    Ok(()) => {
-                        signalled.push((target.instance, Fact::Signal { number: signal, asked: true }));
-                        Reply::Ok
-                    }
-                    Err(error) => Reply::Error(format!("{error:#}")),
+        for Asked { request, descriptors, from } in self.sandbox.control.requests() {
+            let done = match request {
+                Request::Stop { grace } => {
+                    let own = self.lifecycle.spec().grace;
+                    let grace = grace.map_or(own, |grace| Duration::from_secs(grace.min(i32::MAX as u64)));
+                    self.inbox.push_back(Event::Stop { grace });
+                    Ok(())
                 }
-            }
-        });
-        for (instance, fact) in signalled {
-            self.note(Some(instance), fact);
+                Request::Kill { container, signal } => self.signal_as_asked(&container, signal),
+                Request::Debug(wish) => self.debug(&wish, descriptors),
+            };
+            let reply = done.map_or_else(|error| Reply::Error(format!("{error:#}")), |()| Reply::Ok);
+            control::answer(from, &reply);
         }
+    }
+
+    fn signal_as_asked(&mut self, container: &str, number: i32) -> Result<()> {
+        let is_target = |running: &&Running| running.record.container == container && running.ended.is_none();
+        let target = self.running.iter().find(is_target);
+        let target = target.with_context(|| format!("container {container} is not running"))?;
+        process::signal(target.child.pidfd.as_fd(), number)?;
+        self.note(Some(target.instance), Fact::Signal { number, asked: true });
+        Ok(())
     }
 
     fn collect_instances(&mut self) -> Result<()> {
         let now = self.wall(self.now());
         let mut still_running = Vec::new();
         for mut running in std::mem::take(&mut self.running) {
+            running.take_terminal()?;
             if running.report.is_some() {
                 // That it has started is told before anything it says, and before its end.
                 self.hear(&mut running)?;
@@ -205,8 +202,10 @@ impl Supervisor {
         }
         if !open {
             running.report = None;
-            if running.failure.is_none() {
-                self.inbox.push_back(Event::Started(running.instance));
+            match &running.failure {
+                Some(_) => {}
+                None if self.is_ephemeral(running.instance) => self.ephemeral_started(running.instance),
+                None => self.inbox.push_back(Event::Started(running.instance)),
             }
         }
         Ok(())
@@ -221,6 +220,10 @@ impl Supervisor {
         // What it left in the pipes is at most their capacity; whoever still writes there is not this instance.
         running.pump(now, PIPE_CAPACITY)?;
         running.log.finish(now);
+        if self.is_ephemeral(running.instance) {
+            self.ephemeral_ended(&running, code, signal);
+            return Ok(());
+        }
         if let Some(failure) = running.failure {
             let reason = if failure.is_of_exec() { "StartError" } else { "RunContainerError" };
             self.start_failed(running.instance, reason, format!("{}: {}", failure.does, failure.error));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{PipeReader, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,7 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::init::{Sandbox, make_directory, mount_tmpfs, shared_pid_namespace};
 use super::logs::{LogWriter, Stream};
+use super::start::Bundle;
 use super::store::InstanceRecord;
 use super::volume;
 use crate::bundle;
@@ -22,9 +23,9 @@ use crate::container::launch::{Launch, Launched, Stdio, launch, null};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::process::{self, Child, Identity};
 use crate::kernel::root::Root;
-use crate::kernel::{machine, mount};
+use crate::kernel::{machine, mount, pass};
 use crate::lifecycle::model::Instance;
-use crate::manifest::env;
+use crate::manifest::{Container, Pod, env};
 use crate::plan::{self, Rootfs};
 
 /// A container instance whose process has been made.
@@ -49,6 +50,8 @@ pub struct Running {
     pub failure: Option<Report>,
     /// Standard output and error; `None` once closed.
     pub outputs: [Option<PipeReader>; 2],
+    /// Where the other end of its terminal comes from, until it is the first of the outputs.
+    pub terminal: Option<OwnedFd>,
     /// Where they go.
     pub log: LogWriter,
     /// How its first process ended, while the rest of its cgroup is being killed.
@@ -59,6 +62,30 @@ pub struct Running {
     pub oom_killed: bool,
     /// Its termination message file.
     pub message_file: PathBuf,
+}
+
+/// What an instance is made from.
+pub struct Origin<'a> {
+    /// Which it is.
+    pub instance: Instance,
+    /// Its container.
+    pub container: &'a Container,
+    /// The bundle of that.
+    pub bundle: &'a Bundle,
+    /// The PID namespace of another container, which it is to share.
+    pub target: Option<PathBuf>,
+    /// Where its standard streams lead.
+    pub streams: Streams,
+}
+
+/// Where the standard streams of an instance lead.
+pub enum Streams {
+    /// Output to the log, that of its terminal too if it has one; no input.
+    Log,
+    /// To somebody outside of the pod.
+    Given(Stdio),
+    /// It has a terminal, whose other end goes to somebody outside, through this socket.
+    Terminal(OwnedFd),
 }
 
 /// Why an instance could not be made, with Kubernetes' reason.
@@ -81,9 +108,9 @@ impl Failure {
 }
 
 /// Makes the instance's files, cgroup and process. The process then performs its steps by itself.
-pub fn start(sandbox: &Sandbox, instance: Instance) -> Result<Running, Failure> {
-    let prepared = prepare(sandbox, instance)?;
-    run(sandbox, instance, prepared).map_err(|error| Failure { reason: "RunContainerError", error })
+pub fn start(sandbox: &Sandbox, origin: Origin) -> Result<Running, Failure> {
+    let prepared = prepare(sandbox, &origin)?;
+    run(sandbox, origin, prepared).map_err(|error| Failure { reason: "RunContainerError", error })
 }
 
 struct Prepared {
@@ -93,15 +120,14 @@ struct Prepared {
     message_file: PathBuf,
 }
 
-fn prepare(sandbox: &Sandbox, instance: Instance) -> Result<Prepared, Failure> {
-    let container = &sandbox.blueprint.manifest.pod.containers[instance.container];
+fn prepare(sandbox: &Sandbox, origin: &Origin) -> Result<Prepared, Failure> {
+    let container = origin.container;
     // A fresh writable layer; the one of the instance before goes first, so that two never cost memory together.
     let layer = fresh_layer(sandbox, &container.name).map_err(Failure::create)?;
     let message_file = message_file(&layer).map_err(Failure::create)?;
-    let context = context(sandbox, instance, &message_file)?;
-    let bundle = &sandbox.blueprint.bundles[instance.container];
-    let spec = bundle::merge(&bundle.spec, container, &context).map_err(Failure::config)?;
-    write_plan(sandbox, instance, spec, layer, message_file).map_err(Failure::create)
+    let context = context(sandbox, origin, &message_file)?;
+    let spec = bundle::merge(&origin.bundle.spec, container, &context).map_err(Failure::config)?;
+    write_plan(sandbox, origin, spec, layer, message_file).map_err(Failure::create)
 }
 
 fn message_file(layer: &Path) -> Result<PathBuf> {
@@ -117,14 +143,10 @@ fn message_file(layer: &Path) -> Result<PathBuf> {
 }
 
 /// What the container gets from its pod.
-fn context(
-    sandbox: &Sandbox,
-    instance: Instance,
-    message_file: &Path,
-) -> Result<bundle::MergeContext, Failure> {
+fn context(sandbox: &Sandbox, origin: &Origin, message_file: &Path) -> Result<bundle::MergeContext, Failure> {
     let (blueprint, scratch) = (&sandbox.blueprint, &sandbox.scratch);
     let pod = &blueprint.manifest.pod;
-    let container = &pod.containers[instance.container];
+    let Origin { instance, container, .. } = origin;
     // hostPath sources are looked up at each start, so that a restart sees what the host has now.
     let used =
         |volume: &&crate::manifest::Volume| container.mounts.iter().any(|mount| mount.volume == volume.name);
@@ -138,7 +160,9 @@ fn context(
     let downward = blueprint.downward();
     let variables = env::variables(container, &downward);
     let sub_paths = volume::part::bind(container, &volumes, &variables, scratch).map_err(Failure::config)?;
-    let reaper = sandbox.reaper.as_ref().map(shared_pid_namespace).transpose();
+    // With a reaper every container of the pod is in its namespace, the target too.
+    let shared = sandbox.reaper.as_ref().map(shared_pid_namespace).transpose();
+    let pid_namespace = shared.map_err(Failure::create)?.or_else(|| origin.target.clone());
     Ok(bundle::MergeContext {
         hostname: blueprint.hostname().to_owned(),
         volumes,
@@ -148,9 +172,9 @@ fn context(
         shm: if pod.host_ipc { PathBuf::from("/dev/shm") } else { scratch.join("shm") },
         termination_log: message_file.to_owned(),
         cgroup: format!("{}/pod/{}.{}", blueprint.cgroup(), container.name, instance.attempt),
-        pid_namespace: reaper.map_err(Failure::create)?,
+        pid_namespace,
         pod_security: pod.security.clone(),
-        accounts: accounts(sandbox, instance).map_err(Failure::create)?,
+        accounts: accounts(pod, origin).map_err(Failure::create)?,
         local_filter: super::profile::local_filter(pod, container).map_err(Failure::create)?,
         held: Some(machine::held_capabilities().map_err(Failure::create)?),
         host_devices: match container.security.privileged {
@@ -161,13 +185,12 @@ fn context(
 }
 
 /// The image's accounts, if the manifest chooses the user.
-fn accounts(sandbox: &Sandbox, instance: Instance) -> Result<Accounts> {
-    let pod = &sandbox.blueprint.manifest.pod;
-    let own = &pod.containers[instance.container].security;
+fn accounts(pod: &Pod, origin: &Origin) -> Result<Accounts> {
+    let own = &origin.container.security;
     if own.run_as_user.or(pod.security.run_as_user).is_none() {
         return Ok(Accounts::default());
     }
-    let bundle = &sandbox.blueprint.bundles[instance.container];
+    let bundle = origin.bundle;
     let rootfs = bundle.path.join(bundle.spec.root().as_ref().context("root is missing")?.path());
     let rootfs = Root::open(&rootfs)?;
     let read = |path: &str| -> Result<String> {
@@ -183,18 +206,17 @@ fn accounts(sandbox: &Sandbox, instance: Instance) -> Result<Accounts> {
 
 fn write_plan(
     sandbox: &Sandbox,
-    instance: Instance,
+    origin: &Origin,
     spec: oci_spec::runtime::Spec,
     layer: PathBuf,
     message_file: PathBuf,
 ) -> Result<Prepared> {
     let blueprint = &sandbox.blueprint;
-    let bundle = &blueprint.bundles[instance.container];
-    let name = &blueprint.manifest.pod.containers[instance.container].name;
+    let bundle = origin.bundle;
     let rootfs = bundle.path.join(spec.root().as_ref().context("root is missing")?.path());
     let plan = plan::plan(&spec, &bundle.path, Rootfs::Overlay { lower: rootfs, layer }, blueprint.v2())?;
     // The final spec is kept for whoever wants to look, and for exec.
-    let file = super::store::spec_file(name, instance.attempt);
+    let file = super::store::spec_file(&origin.container.name, origin.instance.attempt);
     super::store::replace(&blueprint.directory(), &file, &serde_json::to_vec(&spec)?)?;
     let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let cgroup = cgroup.context("cgroup path is missing")?;
@@ -202,9 +224,9 @@ fn write_plan(
     Ok(Prepared { spec, plan, cgroup, message_file })
 }
 
-fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Running> {
+fn run(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running> {
     let blueprint = &sandbox.blueprint;
-    let container = &blueprint.manifest.pod.containers[instance.container];
+    let Origin { instance, container, streams, .. } = origin;
     let Prepared { spec, plan, cgroup, message_file } = prepared;
     cgroup.create()?;
     if let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
@@ -213,16 +235,19 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
     let logs = blueprint.logs().join(&container.name);
     super::store::make_directory(&logs)?;
     let log = LogWriter::create(&logs, instance.attempt)?;
-    let (stdout, stdout_end) = output_pipe()?;
-    let (stderr, stderr_end) = output_pipe()?;
+    let ends = ends(streams, container.tty)?;
     let watching = &blueprint.watching;
+    // Whoever looks on waits for what the manifest has, not for what comes to it later.
+    let in_manifest = instance.container < blueprint.manifest.pod.containers.len();
+    let waits = if in_manifest { watching.waits_of("container") } else { Vec::new() };
     let watched = Watched {
         trace: watching.trace.then_some(blueprint.clock),
-        waits: &watching.waits_of("container"),
+        waits: &waits,
         go: watching.go.as_ref().map(AsFd::as_fd),
     };
-    let stdio = Stdio { input: null()?, output: stdout_end.into(), error: stderr_end.into() };
-    let Launched { child, report } = launch(Launch { plan: &plan, cgroup: &cgroup, stdio, watched })?;
+    let (stdio, terminal) = (ends.stdio, ends.passage);
+    let Launched { child, report } =
+        launch(Launch { plan: &plan, cgroup: &cgroup, stdio, terminal, watched })?;
     fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let identity = Identity::of(process::host_pid(child.pidfd.as_fd())?)?;
     let record = InstanceRecord {
@@ -241,7 +266,8 @@ fn run(sandbox: &Sandbox, instance: Instance, prepared: Prepared) -> Result<Runn
         report: Some(report),
         report_text: Vec::new(),
         failure: None,
-        outputs: [Some(stdout), Some(stderr)],
+        outputs: ends.outputs,
+        terminal: ends.terminal,
         log,
         ended: None,
         clearings: 0,
@@ -266,6 +292,38 @@ fn fresh_layer(sandbox: &Sandbox, container: &str) -> Result<PathBuf> {
     Ok(layer)
 }
 
+/// The two ends of the streams of an instance.
+struct Ends {
+    /// Its own.
+    stdio: Stdio,
+    /// Where it passes the other end of its terminal on.
+    passage: Option<OwnedFd>,
+    /// Ours, to be read.
+    outputs: [Option<PipeReader>; 2],
+    /// Where the other end of its terminal comes from, if it is ours.
+    terminal: Option<OwnedFd>,
+}
+
+fn ends(streams: Streams, tty: bool) -> Result<Ends> {
+    let nowhere = || Ok::<_, anyhow::Error>(Stdio { input: null()?, output: null()?, error: null()? });
+    let outside = |stdio, passage| Ends { stdio, passage, outputs: [None, None], terminal: None };
+    Ok(match streams {
+        Streams::Given(stdio) => outside(stdio, None),
+        Streams::Terminal(passage) => outside(nowhere()?, Some(passage)),
+        Streams::Log if tty => {
+            let (terminal, passage) = pass::pair()?;
+            fcntl(terminal.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+            Ends { terminal: Some(terminal), ..outside(nowhere()?, Some(passage)) }
+        }
+        Streams::Log => {
+            let (stdout, output) = output_pipe()?;
+            let (stderr, error) = output_pipe()?;
+            let stdio = Stdio { input: null()?, output: output.into(), error: error.into() };
+            Ends { outputs: [Some(stdout), Some(stderr)], ..outside(stdio, None) }
+        }
+    })
+}
+
 fn output_pipe() -> Result<(PipeReader, std::io::PipeWriter)> {
     let (reader, writer) = std::io::pipe().context("make output pipe")?;
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
@@ -285,6 +343,8 @@ pub fn read_available(pipe: &mut PipeReader, into: &mut Vec<u8>, limit: usize) -
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            // A terminal says so when nobody has its other end open.
+            Err(error) if error.raw_os_error() == Some(libc::EIO) => return Ok(false),
             Err(error) => return Err(error).context("read pipe"),
         }
     }
@@ -292,6 +352,24 @@ pub fn read_available(pipe: &mut PipeReader, into: &mut Vec<u8>, limit: usize) -
 }
 
 impl Running {
+    /// Takes the other end of its terminal, which is its output, when it has come.
+    pub fn take_terminal(&mut self) -> Result<()> {
+        let Some(socket) = &self.terminal else { return Ok(()) };
+        match pass::receive(socket.as_fd(), &mut [0]) {
+            Err(nix::Error::EAGAIN | nix::Error::EINTR) => return Ok(()),
+            received => {
+                // Without one the child has ended before it had a terminal, and its report says why.
+                if let Some(master) = received.context("take the terminal")?.1.pop() {
+                    fcntl(&master, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
+                        .context("make the terminal non-blocking")?;
+                    self.outputs[0] = Some(master.into());
+                }
+            }
+        }
+        self.terminal = None;
+        Ok(())
+    }
+
     /// Moves a bounded amount of output to the log; closes streams that have ended.
     pub fn pump(&mut self, now: SystemTime, limit: usize) -> Result<()> {
         for (stream, pipe) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&mut self.outputs) {

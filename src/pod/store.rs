@@ -49,7 +49,7 @@ pub struct Record {
     pub instances: Vec<InstanceRecord>,
     /// The pod has come to its end and the record is final.
     pub ended: bool,
-    /// Container names in manifest order, with whether each is a regular one.
+    /// Container names in manifest order, with whether each is a regular one; then those that were added.
     pub containers: Vec<ContainerName>,
     /// The Pod object, as `inspect` prints it.
     pub object: Value,

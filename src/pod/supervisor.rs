@@ -11,9 +11,10 @@ use nix::sys::signal::Signal;
 use nix::sys::signalfd::SignalFd;
 
 use super::control::CONTROL;
+use super::ephemeral::Ephemeral;
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
-use super::instance::{self, Running};
+use super::instance::{self, Origin, Running, Streams};
 use super::pause::Pause;
 use super::start::Message;
 use super::store::{Record, write_record};
@@ -21,9 +22,11 @@ use crate::kernel::poll;
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::fact::Entry;
-use crate::lifecycle::model::{Action, Event, Fact, HookKind, Instance, Phase, ProbeKind, ProbeResult, Time};
+use crate::lifecycle::model::{
+    Action, Event, Fact, HookKind, Instance, Note, Phase, ProbeKind, ProbeResult, Time,
+};
 use crate::manifest::Handler;
-use crate::object::pod_object;
+use crate::object::{add_ephemeral, pod_object};
 
 /// The supervisor's state: what runs, and what the lifecycle thinks of it.
 pub struct Supervisor {
@@ -33,7 +36,7 @@ pub struct Supervisor {
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
     pub(super) helpers: Vec<Helper>,
-    record: Record,
+    pub(super) record: Record,
     container_ids: Vec<Option<String>>,
     /// What happened and has not been handed to the lifecycle yet.
     pub(super) inbox: VecDeque<Event>,
@@ -41,7 +44,16 @@ pub struct Supervisor {
     pub(super) agenda: VecDeque<Action>,
     /// `run --step`.
     pub(super) pause: Pause,
-    phase: Option<Phase>,
+    /// Containers that were added while the pod ran.
+    pub(super) ephemeral: Vec<Ephemeral>,
+    /// Something has happened to one of those.
+    pub(super) news: bool,
+    /// Pod termination has begun.
+    pub(super) terminating: bool,
+    /// The lifecycle has come to its end.
+    pub(super) phase: Option<Phase>,
+    /// And nothing runs any more.
+    over: bool,
 }
 
 impl Supervisor {
@@ -69,7 +81,11 @@ impl Supervisor {
             inbox: VecDeque::new(),
             agenda: VecDeque::new(),
             pause: Pause::No,
+            ephemeral: Vec::new(),
+            news: false,
+            terminating: false,
             phase: None,
+            over: false,
             sandbox,
         };
         supervisor.note(None, begun);
@@ -94,8 +110,10 @@ impl Supervisor {
         loop {
             if self.is_due() {
                 self.settle()?;
+            } else if self.news {
+                self.take_stock()?; // in a pause, too
             }
-            if self.phase.is_some() {
+            if self.over {
                 return self.finish();
             }
             self.wait()?;
@@ -141,12 +159,22 @@ impl Supervisor {
                 break;
             }
         }
-        self.write_down()?;
+        self.take_stock()?;
         if started {
             // After the record: whoever hears of a container can enter it.
             self.tell(&Message::Started);
         }
         Ok(())
+    }
+
+    /// Sees whether this is the end, and writes down how things are.
+    fn take_stock(&mut self) -> Result<()> {
+        self.news = false;
+        self.over = self.phase.is_some() && self.running.is_empty();
+        if let (Some(phase), true) = (self.phase, self.over) {
+            self.note(None, Fact::PodEnded { phase });
+        }
+        self.write_down()
     }
 
     fn perform(&mut self, action: Action) -> Result<()> {
@@ -159,14 +187,33 @@ impl Supervisor {
             Action::AbortProbe(instance, probe) => self.abort(instance, Purpose::Probe(probe))?,
             Action::Terminate(instance) => self.signal(instance)?,
             Action::Kill(instance) => self.kill(instance)?,
-            Action::Note(note) => self.note(note.about, note.fact),
-            Action::End(phase) => self.phase = Some(phase),
+            // Told when nothing runs any more, a debug container neither.
+            Action::Note(Note { fact: Fact::PodEnded { .. }, .. }) => {}
+            Action::Note(note) => {
+                let ends = matches!(note.fact, Fact::Terminating { .. });
+                self.note(note.about, note.fact);
+                if ends {
+                    self.terminate_ephemeral()?;
+                }
+            }
+            Action::End(phase) => {
+                self.phase = Some(phase);
+                self.kill_ephemeral()?;
+            }
         }
         Ok(())
     }
 
     fn start(&mut self, instance: Instance) {
-        match instance::start(&self.sandbox, instance) {
+        let blueprint = &self.sandbox.blueprint;
+        let origin = Origin {
+            instance,
+            container: &blueprint.manifest.pod.containers[instance.container],
+            bundle: &blueprint.bundles[instance.container],
+            target: None,
+            streams: Streams::Log,
+        };
+        match instance::start(&self.sandbox, origin) {
             Ok(running) => {
                 let name = &running.record.container;
                 let id = format!("barepod://{}_{name}_{}", self.sandbox.blueprint.uid, instance.attempt);
@@ -181,7 +228,7 @@ impl Supervisor {
     }
 
     pub(super) fn start_failed(&mut self, instance: Instance, reason: &str, message: String) {
-        let name = &self.lifecycle.spec().containers[instance.container].name;
+        let name = self.name(instance);
         let words = format!("container {name}: {message}");
         self.tell(&Message::Warning(words));
         self.inbox.push_back(Event::StartFailed { instance, reason: reason.to_owned(), message });
@@ -244,7 +291,7 @@ impl Supervisor {
 
     /// SIGKILL to the first process takes a whole PID namespace along; the cgroup has what is not in one, and what a
     /// container has frozen dies only when it is thawed.
-    fn kill(&mut self, instance: Instance) -> Result<()> {
+    pub(super) fn kill(&mut self, instance: Instance) -> Result<()> {
         let Some(running) = self.running.iter().find(|running| running.instance == instance) else {
             return Ok(());
         };
@@ -276,10 +323,11 @@ impl Supervisor {
         let blueprint = &self.sandbox.blueprint;
         let host = blueprint.host(&self.container_ids);
         let snapshot = self.lifecycle.snapshot(self.now());
-        let object = pod_object(&blueprint.manifest.object, &snapshot, self.lifecycle.spec(), &host);
+        let mut object = pod_object(&blueprint.manifest.object, &snapshot, self.lifecycle.spec(), &host);
+        add_ephemeral(&mut object, self.ephemeral.iter().map(|ephemeral| &ephemeral.shown), &host);
         let instances: Vec<_> =
             self.running.iter().filter(|r| r.report.is_none()).map(|r| r.record.clone()).collect();
-        let ended = self.phase.is_some();
+        let ended = self.over;
         let changed = object != self.record.object
             || ended != self.record.ended
             || instances.len() != self.record.instances.len()
@@ -318,9 +366,9 @@ impl Supervisor {
 
     /// The same for what happened at another time.
     pub(super) fn note_at(&mut self, at: Time, about: Option<Instance>, fact: Fact) {
-        let name = |instance: Instance| self.lifecycle.spec().containers[instance.container].name.clone();
+        let container = about.map(|instance| self.name(instance));
         let attempt = about.map(|instance| instance.attempt);
-        self.sandbox.events.append(&Entry { at, container: about.map(name), attempt, fact });
+        self.sandbox.events.append(&Entry { at, container, attempt, fact });
     }
 
     pub(super) fn tell(&mut self, message: &Message) {

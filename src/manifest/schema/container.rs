@@ -43,7 +43,7 @@ pub(super) static CONTAINER: Table = Table {
         ),
         unless("stdin", &["false"], Flag, NotYet("barepod exec -i reaches a running container")),
         unless("stdinOnce", &["false"], Flag, LATER),
-        unless("tty", &["false"], Flag, NotYet("containers have no terminal yet")),
+        ok("tty", Flag),
     ],
 };
 

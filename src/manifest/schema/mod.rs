@@ -191,7 +191,7 @@ static SPEC: Table = Table {
         field(
             "ephemeralContainers",
             List(&UNREAD),
-            Never("they are added to a running pod, never part of a manifest"),
+            Never("they are added to a running pod, by barepod debug, and are never part of a manifest"),
         ),
         field(
             "readinessGates",

@@ -220,7 +220,8 @@ fn host_namespaces_are_refused_each_with_its_reason() {
     ok(&sysctl("hostIPC", "net.a"));
     refused(&in_spec("  hostNetwork: true\n  hostnameOverride: x\n"), "together with hostNetwork");
     refused(&in_spec("  hostUsers: false\n"), "spec.hostUsers is not supported yet");
-    refused(&in_container("    tty: true\n"), "tty is not supported yet");
+    refused(&in_container("    stdin: true\n"), "stdin is not supported yet");
+    assert!(ok(&in_container("    tty: true\n")).pod.containers[0].tty);
     refused(&in_spec("  readinessGates: [{conditionType: a}]\n"), "the pod would never be Ready");
 }
 
