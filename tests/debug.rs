@@ -218,7 +218,8 @@ fn it_does_not_hold_up_the_pods_end_and_the_end_is_the_last_event() {
 #[test]
 fn it_gets_sigterm_together_with_the_others_when_the_pod_is_stopped() {
     let lab = Lab::new();
-    let pod = lab.start_ready(&pod("").replace("Seconds: 1", "Seconds: 5"));
+    let grace = format!("Seconds: {}", seconds(5).as_secs());
+    let pod = lab.start_ready(&pod("").replace("Seconds: 1", &grace));
     let name = debug(&lab, &pod, &[], "trap 'echo asked; exit 0' TERM; echo ready; sleep 1000 & wait");
     lab.until("it to be ready", seconds(10), || lab.ok(&["logs", &pod, "-c", &name]) == "ready\n");
     let mut stop = lab.background(&["stop", &pod]);
@@ -241,10 +242,13 @@ fn the_other_verbs_know_it() {
         &["--target", "web"],
         "trap 'echo usr1' USR1; echo here >/work/x; while :; do sleep 0.1; done",
     );
+    assert!(
+        lab.sh(&pod, &name, "ps -o args").contains("sleep 1000"),
+        "exec enters the same namespaces, at once"
+    );
     lab.until("it to be ready", seconds(10), || {
         lab.output(&["exec", &pod, "-c", &name, "--", "cat", "/work/x"]).stdout == b"here\n"
     });
-    assert!(lab.sh(&pod, &name, "ps -o args").contains("sleep 1000"), "exec enters the same namespaces");
     lab.ok(&["kill", &pod, "-c", &name, "-s", "USR1"]);
     lab.until("the signal to arrive", seconds(10), || lab.ok(&["logs", &pod, "-c", &name]) == "usr1\n");
     let stats: Value = serde_json::from_str(&lab.ok(&["stats", &pod, "-o", "json"])).unwrap();

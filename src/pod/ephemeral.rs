@@ -32,6 +32,8 @@ pub struct Ephemeral {
     pub(super) shown: EphemeralContainer,
     /// Who hears how it fares, for as long as somebody does.
     caller: Option<PipeWriter>,
+    /// What he has not heard yet.
+    news: Vec<News>,
     /// It has been sent SIGTERM, with the pod.
     stopped: bool,
 }
@@ -65,7 +67,13 @@ impl Supervisor {
             },
         };
         self.record.containers.push(ContainerName { name: container.name.clone(), app: false });
-        self.ephemeral.push(Ephemeral { container, shown, caller: Some(caller), stopped: false });
+        self.ephemeral.push(Ephemeral {
+            container,
+            shown,
+            caller: Some(caller),
+            news: Vec::new(),
+            stopped: false,
+        });
         self.running.push(running);
         self.note_at(at, Some(instance), Fact::Starting);
         self.news = true;
@@ -119,7 +127,7 @@ impl Supervisor {
         self.news = true;
         if let Some(ephemeral) = self.ephemeral(instance) {
             ephemeral.shown.state = ContainerState::Running { started_at };
-            ephemeral.tell(&News::Started);
+            ephemeral.news.push(News::Started);
         }
     }
 
@@ -133,8 +141,7 @@ impl Supervisor {
             None => ephemeral.ended(running, code, signal, oom, now),
         };
         ephemeral.shown.state = ContainerState::Terminated(ended);
-        ephemeral.tell(&news);
-        ephemeral.caller = None;
+        ephemeral.news.push(news);
         let layer = self.sandbox.scratch.join("layers").join(&running.record.container);
         mount::detach(&layer).ok(); // what is in it goes with the pod at the latest
         self.note_at(now, Some(instance), fact);
@@ -176,12 +183,16 @@ impl Supervisor {
 }
 
 impl Ephemeral {
-    /// The caller may have gone, or not listen: that is his affair.
-    fn tell(&mut self, news: &News) {
-        if let Some(mut caller) = self.caller.as_ref() {
-            let mut line = serde_json::to_vec(news).unwrap_or_default(); // strings and numbers: it cannot fail
+    /// Tells the caller what has happened, once that stands in the record: whoever hears of a container can ask for it.
+    pub(super) fn tell_caller(&mut self) {
+        for news in std::mem::take(&mut self.news) {
+            let Some(caller) = &mut self.caller else { return };
+            let mut line = serde_json::to_vec(&news).unwrap_or_default(); // strings and numbers: it cannot fail
             line.push(b'\n');
-            caller.write_all(&line).ok();
+            caller.write_all(&line).ok(); // he may have gone, or not listen: that is his affair
+            if news != News::Started {
+                self.caller = None;
+            }
         }
     }
 

@@ -174,7 +174,9 @@ impl Supervisor {
         if let (Some(phase), true) = (self.phase, self.over) {
             self.note(None, Fact::PodEnded { phase });
         }
-        self.write_down()
+        self.write_down()?;
+        self.ephemeral.iter_mut().for_each(Ephemeral::tell_caller);
+        Ok(())
     }
 
     fn perform(&mut self, action: Action) -> Result<()> {
