@@ -437,10 +437,10 @@ fn inside(text: &str, open: char, close: char) -> Option<&str> {
 
 /// What was given, when strace shows behind an arrow what the kernel has made of the whole of it.
 fn before_arrow(text: &str) -> &str {
-    let at = text.match_indices(" => ").map(|(at, _)| at);
+    let mut at = text.match_indices(" => ").map(|(at, _)| at);
     let whole =
         |at: &usize| text[..*at].matches(['{', '[']).count() == text[..*at].matches(['}', ']']).count();
-    at.filter(|at| whole(at)).next().map_or(text, |at| &text[..at])
+    at.find(|at| whole(at)).map_or(text, |at| &text[..at])
 }
 
 fn function(text: &str) -> Option<(&str, &str)> {
