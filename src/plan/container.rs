@@ -192,8 +192,8 @@ fn process_steps(process: &Process, filter: Option<&LinuxSeccomp>, pivot: Option
     if process.no_new_privileges() == Some(true) {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.extend(filter);
     steps.push(Step::Cwd(process.cwd().clone()));
+    steps.extend(filter);
     steps.push(Step::Exec {
         args: process.args().clone().unwrap_or_default(),
         env: process.env().clone().unwrap_or_default(),

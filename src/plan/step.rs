@@ -159,8 +159,8 @@ impl Step {
         "user",
         "capabilities",
         "no-new-privileges",
-        "seccomp",
         "cwd",
+        "seccomp",
         "exec",
     ];
 
