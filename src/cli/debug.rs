@@ -7,8 +7,7 @@
 //!        └────── with -t the other end of its terminal, by a socket ┘
 //! ```
 
-use std::fs;
-use std::io::{BufRead, BufReader, IsTerminal, PipeReader};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use super::terminal as relay;
 use crate::kernel::{pass, process};
 use crate::manifest::names;
 use crate::pod::control::{self, Debug, News, Request};
+use crate::pod::start::new_uid;
 use crate::pod::store::{Liveness, Record, Store};
 
 /// Add an ephemeral container to a running pod. Without -i and -t: print its name, and return when it runs.
@@ -98,7 +98,7 @@ fn wish(options: &Options, record: &Record) -> Result<Debug> {
         Err(Bad::Image(message)) => bail!("{message}"),
         Err(Bad::Config { shown, problem, .. }) => bail!("{shown}: {}", problem.message),
     };
-    let tty = options.tty && has_terminal(options);
+    let tty = options.tty && relay::has_one("debug: no terminal for the container", options.interactive);
     Ok(Debug {
         name,
         image: options.image.clone(),
@@ -113,19 +113,9 @@ fn wish(options: &Options, record: &Record) -> Result<Debug> {
 /// `debugger-x7k2p`, of letters that spell nothing, as kubectl makes them.
 fn new_name() -> Result<String> {
     const LETTERS: &[u8; 27] = b"bcdfghjklmnpqrstvwxz2456789";
-    let random = fs::read_to_string("/proc/sys/kernel/random/uuid").context("read a uuid")?;
-    let number = u128::from_str_radix(&random.trim().replace('-', ""), 16).context("read a uuid")?;
+    let number = u128::from_str_radix(&new_uid()?.replace('-', ""), 16).context("read a uuid")?;
     let letter = |place: u32| char::from(LETTERS[(number / 27_u128.pow(place) % 27) as usize]);
     Ok(format!("debugger-{}", (0..5).map(letter).collect::<String>()))
-}
-
-/// Like kubectl: a terminal is given only to who has one.
-fn has_terminal(options: &Options) -> bool {
-    let has = !options.interactive || std::io::stdin().is_terminal();
-    if !has {
-        super::say("barepod: debug: no terminal for the container: standard input is not one");
-    }
-    has
 }
 
 fn debug(store: &Store, options: &Options, wish: &Debug) -> Result<i32> {

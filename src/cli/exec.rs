@@ -10,7 +10,7 @@
 //! ```
 
 use std::fs::File;
-use std::io::{IsTerminal, PipeWriter, Read, Write};
+use std::io::{PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 
@@ -85,7 +85,7 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     let steps = plan::exec_steps(process, plan::filter(&spec), &options.command)?;
     let Stdio { input, output, error } = stdio_of_this_process()?;
     let stdio = Stdio { input: if options.interactive { input } else { null()? }, output, error };
-    let tty = options.tty && has_terminal(options);
+    let tty = options.tty && relay::has_one("exec: no terminal for the command", options.interactive);
 
     let door = cgroup.door()?;
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
@@ -116,15 +116,6 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
         Ok(code) => Ok(code),
         Err(_) => bail!("{text}"),
     }
-}
-
-/// Like kubectl: a terminal is given only to who has one.
-fn has_terminal(options: &Options) -> bool {
-    let has = !options.interactive || std::io::stdin().is_terminal();
-    if !has {
-        super::say("barepod: exec: no terminal for the command: standard input is not one");
-    }
-    has
 }
 
 /// In the keeper, which is in the container by now: a terminal that has a name there; its other end goes to `passage`.

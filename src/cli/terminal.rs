@@ -23,6 +23,15 @@ pub fn block_signals() -> Result<SignalFd> {
     poll::signals(&[Signal::SIGWINCH, Signal::SIGHUP, Signal::SIGTERM, Signal::SIGINT])
 }
 
+/// Like kubectl: a terminal is given only to who has one; who has none is told.
+pub fn has_one(without: &str, interactive: bool) -> bool {
+    let has = !interactive || std::io::stdin().is_terminal();
+    if !has {
+        super::say(&format!("barepod: {without}: standard input is not one"));
+    }
+    has
+}
+
 /// Passes bytes until `result` can be read: then the command has ended. `Some`: a signal ended it earlier, here.
 pub fn relay(
     master: OwnedFd,

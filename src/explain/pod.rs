@@ -194,15 +194,20 @@ impl<'a> Story<'a> {
         self.host.v2.then(|| open(&directory, flags, None).gives("cgroup"))
     }
 
-    fn sandbox(&self) -> Vec<Line> {
-        let cgroups = cgroup::directories(self.host, &format!("{}/init", self.cgroup));
-        let place = sandbox::Place {
+    /// Where the sandbox is made, with these cgroup directories for the pod init.
+    pub fn place<'b>(&'b self, cgroups: &'b [PathBuf]) -> sandbox::Place<'b> {
+        sandbox::Place {
             directory: &self.directory,
             scratch: &self.scratch,
-            cgroups: &cgroups,
+            cgroups,
             pod: self.pod,
             resolv_conf: &self.host.resolv_conf,
-        };
+        }
+    }
+
+    fn sandbox(&self) -> Vec<Line> {
+        let cgroups = cgroup::directories(self.host, &format!("{}/init", self.cgroup));
+        let place = self.place(&cgroups);
         let mut lines = Vec::new();
         for step in steps(&SandboxSpec::of(self.pod, self.host.v2)) {
             let (why, man) = reason::of_sandbox(step.name());

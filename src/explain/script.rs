@@ -213,13 +213,7 @@ fn up(out: &mut Writer, story: &Story) -> Result<()> {
 
 fn sandbox(out: &mut Writer, story: &Story, instances: &[Instance]) -> Result<()> {
     let cgroups = cgroup::directories(story.host, "$CGROUP/init");
-    let place = sandbox::Place {
-        directory: &story.directory,
-        scratch: &story.scratch,
-        cgroups: &cgroups,
-        pod: story.pod,
-        resolv_conf: &story.host.resolv_conf,
-    };
+    let place = story.place(&cgroups);
     out.title("the sandbox: PID 1 of the pod's PID namespace");
     out.function("sandbox", |out| {
         for step in steps(&SandboxSpec::of(story.pod, story.host.v2)) {

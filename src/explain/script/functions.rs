@@ -17,6 +17,8 @@ pub fn all(out: &mut Writer, story: &Story) {
     let cgroups = if story.host.v2 { CGROUP_V2 } else { CGROUP_V1 };
     out.raw(&cgroups.trim().replace("FREEZER", &freezer.unwrap_or_default()));
     out.raw("");
+    out.raw(REMOVE.trim());
+    out.raw("");
     let argument = Path::new("$1").to_owned();
     body(out, "mask PATH: hides what is at a path of the new root", "mask", &Step::Mask(argument.clone()));
     let step = Step::ReadonlyPath(argument);
@@ -160,18 +162,6 @@ clear() {
         remove "$hierarchy/$CGROUP/$1"
     done
 }
-
-# remove DIRECTORY: the last process may take a moment to be gone.
-remove() {
-    local tries
-    for tries in {1..100}; do
-        if [ ! -e "$1" ] || rmdir "$1" 2>/dev/null; then
-            return 0
-        fi
-        sleep 0.02
-    done
-    die "cannot remove $1 after $tries tries"
-}
 "#;
 
 const CGROUP_V2: &str = r#"
@@ -203,7 +193,9 @@ clear() {
     done
     remove "${HIERARCHIES[0]}/$CGROUP/$1"
 }
+"#;
 
+const REMOVE: &str = r#"
 # remove DIRECTORY: the last process may take a moment to be gone.
 remove() {
     local tries
