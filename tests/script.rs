@@ -680,7 +680,8 @@ fn the_comparison_notices_what_is_different() {
             "--make-rslave \"$ROOT/sandbox/volumes/v\"",
             "mounts",
         ),
-        ("enter pod/one.0", "enter pod", "cgroups"),
+        // A cgroup that takes processes on v2 too.
+        ("enter pod/one.0", "enter init", "cgroups"),
         ("pod/one.0/memory", "pod/../pod/memory", "limits"),
         ("ip link set lo up", ":", "what it shares"),
     ] {
