@@ -2,6 +2,13 @@
 
 mod support;
 
+#[path = "oci/bad.rs"]
+mod bad;
+#[path = "oci/config.rs"]
+mod config_of_linux;
+#[path = "oci/verbs.rs"]
+mod verbs;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
@@ -64,6 +71,64 @@ impl Box_ {
         command.stdin(Stdio::null()).output().unwrap()
     }
 
+    /// `barepod-oci ARGS`, with the standard streams of what it starts in files, since a container keeps them.
+    fn oci(&self, args: &[&str]) -> (bool, String, String) {
+        let count = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let [out, err] = ["out", "err"].map(|name| self.dir.join(format!("{name}.{count}")));
+        let mut command = Command::new(BAREPOD_OCI);
+        command.arg("--root").arg(self.dir.join("state")).args(args).current_dir(self.bundle());
+        let [stdout, stderr] = [&out, &err].map(|path| fs::File::create(path).unwrap());
+        let status = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).status().unwrap();
+        (status.success(), fs::read_to_string(out).unwrap(), fs::read_to_string(err).unwrap())
+    }
+
+    /// The same, and it must succeed; what it printed.
+    fn good(&self, args: &[&str]) -> String {
+        let (success, out, err) = self.oci(args);
+        assert!(success, "{args:?}: {err}");
+        assert!(err.is_empty(), "{args:?}: {err}");
+        out
+    }
+
+    /// The same, and it must fail; the error.
+    fn bad(&self, args: &[&str]) -> String {
+        let (success, _, err) = self.oci(args);
+        assert!(!success, "{args:?} succeeds");
+        assert!(err.starts_with("barepod-oci: error: ") && err.lines().count() == 1, "{args:?}: {err}");
+        err
+    }
+
+    fn state(&self, id: &str) -> Value {
+        serde_json::from_str(&self.good(&["state", id])).unwrap()
+    }
+
+    fn status(&self, id: &str) -> String {
+        self.state(id)["status"].as_str().unwrap().to_owned()
+    }
+
+    fn wait_for_status(&self, id: &str, status: &str) {
+        let start = std::time::Instant::now();
+        while self.status(id) != status {
+            assert!(start.elapsed() < seconds(10), "{id} is {}, not {status}", self.status(id));
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// Creates and starts a container whose process is this shell script.
+    fn start(&self, id: &str, script: &str, change: impl FnOnce(&mut Value)) {
+        self.configure(|spec| {
+            spec["process"]["args"] = serde_json::json!(["sh", "-c", script]);
+            change(spec);
+        });
+        self.good(&["create", id]);
+        self.good(&["start", id]);
+    }
+
+    /// An id that no other test has: cgroups are named after it.
+    fn id(&self) -> String {
+        self.dir.file_name().unwrap().to_str().unwrap().to_owned()
+    }
+
     fn text(&self, script: &str, change: impl FnOnce(&mut Value)) -> String {
         let output = self.sh(script, change);
         let stderr = String::from_utf8_lossy(&output.stderr);
@@ -78,8 +143,15 @@ impl Box_ {
     }
 }
 
+static CALLS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+
 impl Drop for Box_ {
     fn drop(&mut self) {
+        // A test that fails leaves containers.
+        for entry in fs::read_dir(self.dir.join("state")).into_iter().flatten().flatten() {
+            let id = entry.file_name().into_string().unwrap();
+            self.oci(&["delete", "--force", &id]);
+        }
         fs::remove_dir_all(&self.dir).ok();
     }
 }
@@ -339,17 +411,18 @@ fn a_filter_for_system_calls_holds_for_the_program_with_and_without_new_privileg
 fn fields_that_are_not_done_are_refused_by_name_and_nothing_is_left() {
     type Change = fn(&mut Value);
     let b = Box_::new("refused");
-    let cases: [(&str, Change); 6] = [
-        ("SCMP_ACT_NOTIFY is not supported yet", |spec| {
+    let cases: [(&str, Change); 5] = [
+        ("linux.intelRdt", |spec| spec["linux"]["intelRdt"] = serde_json::json!({"closID": "x"})),
+        ("SCMP_ACT_NOTIFY needs a listenerPath", |spec| {
             spec["linux"]["seccomp"] = serde_json::json!({"defaultAction": "SCMP_ACT_NOTIFY"})
         }),
-        ("hooks", |spec| spec["hooks"] = serde_json::json!({"prestart": [{"path": "/bin/true"}]})),
-        ("process.apparmorProfile", |spec| spec["process"]["apparmorProfile"] = "x".into()),
-        ("type user", |spec| {
+        ("linux.uidMappings: root is not mapped", |spec| {
             spec["linux"]["namespaces"].as_array_mut().unwrap().push(serde_json::json!({"type": "user"}))
         }),
-        ("process.terminal", |spec| spec["process"]["terminal"] = true.into()),
-        ("mount namespace", |spec| spec["linux"]["namespaces"] = serde_json::json!([{"type": "pid"}])),
+        ("linux.timeOffsets: there is no new time namespace", |spec| {
+            spec["linux"]["timeOffsets"] = serde_json::json!({"boottime": {"secs": 1}})
+        }),
+        ("windows", |spec| spec["windows"] = serde_json::json!({"layerFolders": []})),
     ];
     for (word, change) in cases {
         let error = b.error(change);

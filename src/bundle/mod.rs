@@ -15,7 +15,7 @@ pub use find::candidates;
 pub use merge::{MergeContext, merge};
 
 use crate::manifest::Problem;
-use crate::plan::refuse::refuse;
+use crate::plan::refuse::refuse_in_pods;
 
 /// Longest `config.json`, in bytes.
 const LONGEST: usize = 4 << 20;
@@ -56,7 +56,7 @@ pub fn check(spec: &Spec) -> Result<()> {
     process.set_terminal(None).set_cwd("/".into()).set_args(Some(vec!["sh".to_owned()]));
     let mut rest = spec.clone();
     rest.set_process(Some(process)).set_hooks(None);
-    refuse(&rest)
+    refuse_in_pods(&rest)
 }
 
 /// Each kind of hook, and whether the bundle has any.

@@ -1,31 +1,21 @@
-//! `barepod exec`
-//!
-//! A process that entered a container's PID namespace from outside must be reaped at once, or neither that namespace nor
-//! the pod can die. So this process, which a terminal can stop, is never its parent:
-//!
-//! ```text
-//!   barepod exec ──fork──▶ keeper (a session of its own) ──joins, forks──▶ command
-//!        ▲                    │ waits through a pidfd, whatever happens to barepod exec
-//!        └──── exit code ─────┘ by a pipe
-//! ```
+//! `barepod exec`: a [`keeper`] joins the container and waits for the command.
 
 use std::fs::File;
-use std::io::{PipeWriter, Read, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::Write;
+use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use oci_spec::runtime::Spec;
 
-use super::terminal as relay;
-use crate::container::exec::{become_command, enter, needed};
+use super::{keeper, terminal as relay};
+use crate::container::exec::{become_command, enter, needed, new_terminal};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
 use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
-use crate::kernel::pass;
-use crate::kernel::process::{self, Placement};
+use crate::kernel::namespace::CONTAINER;
+use crate::kernel::process;
 use crate::kernel::sealed;
-use crate::kernel::terminal::{self, Pair};
 use crate::plan;
 use crate::pod::store::{InstanceRecord, Liveness, Record, Store};
 
@@ -88,49 +78,18 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
     let tty = options.tty && relay::has_one("exec: no terminal for the command", options.interactive);
 
     let door = cgroup.door()?;
-    let (mut result, writer) = std::io::pipe().context("make result pipe")?;
-    let (passage, passage_end) = pass::pair()?;
-    let mut descriptors = needed(container.as_fd(), &door, &stdio);
-    descriptors.extend([writer.as_raw_fd(), passage_end.as_raw_fd()]);
-    let signals = tty.then(relay::block_signals).transpose()?;
-    process::spawn(&Placement { keep: Some(descriptors), ..Placement::default() }, move || {
-        // Whatever happens to the terminal, or to the process that waits for the result, does not reach the keeper.
-        let kept = nix::unistd::setsid().context("setsid").and_then(|_| {
-            enter(container.as_fd())?;
-            let stdio = if tty { new_terminal(passage_end.as_fd())? } else { stdio };
-            keep(&door, stdio, tty, &steps)
-        });
-        answer(writer, kept)
+    let descriptors = needed(container.as_fd(), &door, &stdio);
+    keeper::run(descriptors, tty, options.interactive, move |passage| {
+        enter(container.as_fd(), CONTAINER)?;
+        let stdio = if tty { new_terminal(passage)? } else { stdio };
+        keep(&door, stdio, tty, &steps)
     })
-    .context("make keeper")?;
-    if let Some(signals) = signals
-        && let Some(master) = pass::receive(passage.as_fd(), &mut [0]).context("take the terminal")?.1.pop()
-        && let Some(signal) = relay::relay(master, result.as_fd(), &signals, options.interactive)?
-    {
-        return Ok(128 + signal); // the keeper stays until the command has ended
-    }
-    let mut text = String::new();
-    result.read_to_string(&mut text).context("wait for the keeper")?;
-    ensure!(!text.is_empty(), "the keeper was killed");
-    match text.parse::<i32>() {
-        Ok(code) => Ok(code),
-        Err(_) => bail!("{text}"),
-    }
-}
-
-/// In the keeper, which is in the container by now: a terminal that has a name there; its other end goes to `passage`.
-fn new_terminal(passage: BorrowedFd) -> Result<Stdio> {
-    let root = File::open("/").context("open /")?;
-    let Pair { master, terminal } = terminal::open(root.as_fd())?;
-    pass::send(passage, &[0], &[master.as_fd()]).context("pass the terminal on")?;
-    let copy = || terminal.try_clone().context("copy terminal");
-    Ok(Stdio { input: copy()?, output: copy()?, error: terminal })
 }
 
 /// In the keeper, which is in the container by now: makes the command and waits for it.
 fn keep(door: &Door, stdio: Stdio, tty: bool, steps: &[plan::Step]) -> Result<i32> {
     let (mut report, writer) = std::io::pipe().context("make report pipe")?;
-    let child = process::fork(0, None, || become_command(door, &stdio, tty, steps, writer))?;
+    let child = process::fork(0, None, || become_command(door, &stdio, tty, steps, &[], writer))?;
     let failure = hear(&mut report)?;
     let status = process::wait(&child, None)?.context("the command has no status")?;
     let (code, _) = process::exit_code(status);
@@ -145,14 +104,4 @@ fn keep(door: &Door, stdio: Stdio, tty: bool, steps: &[plan::Step]) -> Result<i3
         }
         Some(failure) => bail!("{}: {}", failure.does, failure.error),
     }
-}
-
-fn answer(mut writer: PipeWriter, kept: Result<i32>) -> i32 {
-    let text = match kept {
-        Ok(code) => code.to_string(),
-        Err(error) => format!("{error:#}"),
-    };
-    // The waiting process may have been killed; the command has been reaped, and that was the keeper's job.
-    writer.write_all(text.as_bytes()).ok();
-    0
 }

@@ -18,6 +18,7 @@ pub mod explain;
 pub mod gc;
 pub mod host;
 pub mod inspect;
+pub mod keeper;
 pub mod kill;
 pub mod load;
 pub mod logs;

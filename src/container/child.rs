@@ -15,17 +15,19 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io::{PipeWriter, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::errno::Errno;
 use nix::sched::CloneFlags;
 use nix::sys::stat::{Mode, SFlag, fstat, umask};
 use nix::unistd::Uid;
 
+use super::oci::{self, step::Runtime};
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::root::{Leaf, Root, kind};
 use crate::kernel::terminal::{self, Pair};
@@ -113,15 +115,26 @@ pub struct Outside<'a> {
     pub cgroup: Option<&'a Cgroup>,
     /// A socket of [`pass`], for the other end of the container's terminal.
     pub terminal: Option<BorrowedFd<'a>>,
+    /// The runtime whose child it is, in `barepod-oci`.
+    pub runtime: Option<Runtime<'a>>,
+    /// The descriptors from 3 on that the program is to have.
+    pub preserve: &'a [RawFd],
+    /// Take a new root by MS_MOVE and chroot(2), where pivot_root(2) cannot: on the initial ramfs.
+    pub no_pivot: bool,
 }
 
 /// Performs the steps; returns only by exiting.
 pub fn main(steps: &[Step], outside: Outside, watched: Watched, report: PipeWriter) -> i32 {
     let mut setup = Setup::default();
+    let mut report = File::from(OwnedFd::from(report));
     for step in steps {
         watched.before(step.name(), || say(&report, &Said::Waits { step: step.name().to_owned() }));
         let start = Instant::now();
-        if let Err(error) = setup.perform(step, outside) {
+        let performed = match step {
+            Step::Oci(step) => oci::step::perform(step, &mut setup, outside, &mut report),
+            _ => setup.perform(step, outside),
+        };
+        if let Err(error) = performed {
             return fail(Some(step.name()), &step.to_string(), &error, &report);
         }
         if let Some(clock) = watched.trace {
@@ -133,7 +146,7 @@ pub fn main(steps: &[Step], outside: Outside, watched: Watched, report: PipeWrit
 }
 
 /// Reports a failure; gives the exit code.
-pub fn fail(step: Option<&str>, does: &str, error: &anyhow::Error, report: &PipeWriter) -> i32 {
+pub fn fail(step: Option<&str>, does: &str, error: &anyhow::Error, report: impl Write) -> i32 {
     let errno = process::errno(error);
     let step = step.map(str::to_owned);
     say(report, &Said::Failed(Report { step, does: does.to_owned(), error: format!("{error:#}"), errno }));
@@ -141,7 +154,7 @@ pub fn fail(step: Option<&str>, does: &str, error: &anyhow::Error, report: &Pipe
 }
 
 /// If the parent is gone there is nobody left to tell; the exit code says as much.
-fn say(mut pipe: &PipeWriter, message: &Said) {
+pub fn say(mut pipe: impl Write, message: &Said) {
     let mut line = serde_json::to_vec(message).unwrap_or_default(); // strings and numbers: it cannot fail
     line.push(b'\n');
     pipe.write_all(&line).ok();
@@ -149,15 +162,23 @@ fn say(mut pipe: &PipeWriter, message: &Said) {
 
 /// What the steps hand to one another. A descriptor lives from the step that opens it to the one that needs it last.
 #[derive(Default)]
-struct Setup {
+pub struct Setup {
     /// The host's procfs: for every write to `/proc`, opened before the rootfs is touched.
     proc: Option<OwnedFd>,
     /// Bind sources in the order of the mounts, as detached trees.
     sources: VecDeque<OwnedFd>,
+    /// How many trees that came from outside have been attached.
+    mapped: usize,
     /// The new root.
     root: Option<Root>,
     /// Mounts that become read-only when everything has been put into them.
     readonly_later: Vec<OwnedFd>,
+    /// The container's state, for hooks.
+    pub state: String,
+    /// A filter for system calls holds already.
+    is_filtered: bool,
+    /// Its descriptor, if it asks an agent.
+    pub listener: Option<OwnedFd>,
 }
 
 impl Setup {
@@ -165,7 +186,8 @@ impl Setup {
         self.root.as_ref().context("no rootfs is mounted")
     }
 
-    fn proc(&mut self) -> Result<&OwnedFd> {
+    /// The host's procfs, until the root is another one.
+    pub fn proc(&mut self) -> Result<&OwnedFd> {
         if self.proc.is_none() {
             self.proc = Some(identity::open_proc()?);
         }
@@ -186,7 +208,7 @@ impl Setup {
             Step::CheckRootfs => {
                 ["dev", "proc", "sys"].iter().try_for_each(|name| self.root()?.refuse_symlink(name))
             }
-            Step::Mount(step) => self.mount(step),
+            Step::Mount(step) => self.mount(step, outside),
             Step::Device(node) => device::make(self.root()?, &to_device(node)),
             Step::Link { path, target } => device::link(self.root()?, path, target),
             Step::Terminal { uid } => {
@@ -198,7 +220,7 @@ impl Setup {
             Step::FinishReadonly { root } => self.finish_readonly(*root),
             Step::Sysctl { key, value } => identity::set_sysctl(self.proc()?, key, value),
             Step::OomScoreAdj(value) => identity::set_oom_score_adj(self.proc()?, *value),
-            Step::PivotRoot { propagation } => self.pivot(propagation.as_deref()),
+            Step::PivotRoot { propagation } => self.pivot(propagation.as_deref(), outside.no_pivot),
             Step::Rlimit { name, soft, hard } => identity::set_rlimit(name, *soft, *hard),
             Step::Bounding(keep) => capability::limit_bounding(keep),
             Step::User { uid, gid, groups, umask } => identity::become_user(*uid, *gid, groups, *umask),
@@ -206,9 +228,21 @@ impl Setup {
                 capability::apply(effective, permitted, inheritable, ambient)
             }
             Step::NoNewPrivileges => Ok(nix::sys::prctl::set_no_new_privs()?),
-            Step::Seccomp(program) => install_filter(program),
+            Step::Seccomp(program) => {
+                // The filter may forbid this.
+                close_at_exec(outside.preserve)?;
+                self.is_filtered = true;
+                self.listener = install_filter(program)?;
+                Ok(())
+            }
             Step::Cwd(path) => change_directory(path),
-            Step::Exec { args, env } => execute(args, env).map(|never| match never {}),
+            Step::Exec { args, env } => {
+                if !self.is_filtered {
+                    close_at_exec(outside.preserve)?;
+                }
+                execute(args, env).map(|never| match never {})
+            }
+            Step::Oci(_) => bail!("this is not a child of barepod-oci"),
         }
     }
 
@@ -238,10 +272,15 @@ impl Setup {
         Ok(())
     }
 
-    fn mount(&mut self, step: &MountStep) -> Result<()> {
+    fn mount(&mut self, step: &MountStep, outside: Outside) -> Result<()> {
         let root = self.root.as_ref().context("no rootfs is mounted")?;
         let tree = match &step.what {
             What::Filesystem { kind, options } => mount::new_filesystem(kind, options, 0)?,
+            What::Bind { .. } if step.id_map.is_some() => {
+                self.mapped += 1;
+                let mapped = outside.runtime.and_then(|runtime| runtime.mapped.get(self.mapped - 1));
+                mapped.context("a mapped source is missing")?.try_clone().context("copy descriptor")?
+            }
             What::Bind { .. } => self.sources.pop_front().context("a bind source is missing")?,
             What::Cgroup => return mount_cgroup(root, step),
             What::Remount => {
@@ -314,14 +353,27 @@ impl Setup {
         Ok(())
     }
 
-    fn pivot(&mut self, propagation: Option<&str>) -> Result<()> {
+    fn pivot(&mut self, propagation: Option<&str>, no_pivot: bool) -> Result<()> {
         let root = self.root.take().context("no rootfs is mounted")?;
-        root.pivot()?;
+        if no_pivot {
+            root.move_to_top()?
+        } else {
+            root.pivot()?
+        }
         if let Some(kind) = propagation {
             mount::set_propagation(root.fd(), kind)?;
         }
         self.proc = None; // a descriptor of the host's procfs has no business beyond this point
         Ok(())
+    }
+}
+
+impl Setup {
+    /// The new root where there is no mount namespace to put it in: for a container that shares the host's mounts.
+    pub fn chroot(&mut self) -> Result<()> {
+        let root = self.root.take().context("no rootfs is mounted")?;
+        self.proc = None;
+        root.chroot()
     }
 }
 
@@ -345,7 +397,7 @@ fn reset_process() -> Result<()> {
     }
 }
 
-fn install_filter(program: &Program) -> Result<()> {
+fn install_filter(program: &Program) -> Result<Option<OwnedFd>> {
     let of_kernel =
         |one: &Instruction| libc::sock_filter { code: one.code, jt: one.yes, jf: one.no, k: one.k };
     let instructions: Vec<_> = program.instructions.iter().map(of_kernel).collect();
@@ -427,6 +479,14 @@ fn change_directory(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Everything from descriptor 3 on closes at execve, but what is to be preserved.
+fn close_at_exec(preserve: &[RawFd]) -> Result<()> {
+    sys::close_range_cloexec(3).context("close_range")?;
+    preserve
+        .iter()
+        .try_for_each(|fd| sys::keep_at_exec(*fd).with_context(|| format!("preserve descriptor {fd}")))
+}
+
 /// Looks the program up in the container's own `PATH` and becomes it.
 fn execute(args: &[String], env: &[String]) -> Result<Infallible> {
     let to_c = |texts: &[String]| -> Result<Vec<CString>> {
@@ -434,7 +494,6 @@ fn execute(args: &[String], env: &[String]) -> Result<Infallible> {
     };
     let (arguments, environment) = (to_c(args)?, to_c(env)?);
     let program = args.first().context("no program")?;
-    sys::close_range_cloexec(3).context("close_range")?;
     let mut failure = Errno::ENOENT;
     for candidate in candidates(program, env) {
         let candidate = CString::new(candidate)?;
@@ -453,7 +512,8 @@ fn execute(args: &[String], env: &[String]) -> Result<Infallible> {
     Err(failure).with_context(|| format!("execve {program}"))
 }
 
-fn candidates(program: &str, env: &[String]) -> Vec<String> {
+/// Where a program may be: its path, or in every directory of `PATH`.
+pub fn candidates(program: &str, env: &[String]) -> Vec<String> {
     if program.contains('/') || program.is_empty() {
         return vec![program.to_owned()];
     }

@@ -1,15 +1,19 @@
 //! A further process in a running container: a process joins its namespaces and forks; the child enters its cgroup.
 
+use std::fs::File;
 use std::io::{PipeReader, PipeWriter};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context, Result};
+use nix::sched::CloneFlags;
 
 use super::child::{self, Outside, Watched, become_stdio};
 use super::launch::{Launched, Stdio, take_stdio};
 use crate::kernel::cgroup::{Cgroup, Door};
 use crate::kernel::process;
-use crate::kernel::{namespace, sys};
+use crate::kernel::root::Root;
+use crate::kernel::terminal::{self, Pair};
+use crate::kernel::{identity, namespace, pass, sys};
 use crate::plan::Step;
 
 /// Which container, and what to run in it.
@@ -18,18 +22,28 @@ pub struct Exec<'a> {
     pub container: BorrowedFd<'a>,
     /// Its cgroup.
     pub cgroup: &'a Cgroup,
+    /// The namespaces of it to join.
+    pub namespaces: CloneFlags,
     /// [`crate::plan::process_steps`] of the command.
     pub steps: &'a [Step],
     /// Standard streams.
     pub stdio: Stdio,
+    /// The command gets a terminal, whose other end is sent to this socket.
+    pub terminal: Option<BorrowedFd<'a>>,
+    /// The descriptors from 3 on that the command is to have.
+    pub preserve: &'a [RawFd],
+    /// The container's root, where that is not the root of its mount namespace.
+    pub root: Option<BorrowedFd<'a>>,
+    /// The command's oom_score_adj, where it is not among the steps.
+    pub oom_score_adj: Option<i32>,
 }
 
 /// Moves this process into the container's namespaces. It stays in its own PID namespace, only its children are born in
 /// the container's; and it stays in its own cgroup, so that nothing from outside is ever in the container's.
-pub fn enter(container: BorrowedFd) -> Result<()> {
+pub fn enter(container: BorrowedFd, namespaces: CloneFlags) -> Result<()> {
     // What joins a container must not be inspectable from it (CVE-2016-9962).
     nix::sys::prctl::set_dumpable(false).context("prctl PR_SET_DUMPABLE")?;
-    namespace::join_process(container, namespace::CONTAINER)
+    namespace::join_process(container, namespaces)
 }
 
 /// The descriptors that a process needs which enters a container.
@@ -46,9 +60,37 @@ pub fn spawn(exec: Exec) -> Result<Launched> {
     let door = exec.cgroup.door()?;
     let mut keep = needed(exec.container, &door, &exec.stdio);
     keep.push(writer.as_raw_fd());
-    let main = || become_command(&door, &exec.stdio, false, exec.steps, writer);
-    let child = process::spawn_through(&keep, || enter(exec.container), 0, None, main)?;
+    keep.extend(exec.terminal.iter().map(AsRawFd::as_raw_fd));
+    keep.extend(exec.preserve);
+    keep.extend(exec.root.iter().map(AsRawFd::as_raw_fd));
+    let enter = || {
+        // Inherited; inside there may be no procfs to write it to.
+        exec.oom_score_adj
+            .map_or(Ok(()), |value| identity::set_oom_score_adj(identity::open_proc()?, value))?;
+        enter(exec.container, exec.namespaces)?;
+        exec.root.map_or(Ok(()), |root| Root::from_fd(root.try_clone_to_owned()?).chroot())
+    };
+    let main = || {
+        let stdio = match exec.terminal {
+            Some(socket) => match new_terminal(socket) {
+                Ok(stdio) => stdio,
+                Err(error) => return child::fail(None, "make a terminal", &error, &writer),
+            },
+            None => exec.stdio,
+        };
+        become_command(&door, &stdio, exec.terminal.is_some(), exec.steps, exec.preserve, writer)
+    };
+    let child = process::spawn_through(&keep, enter, 0, None, main)?;
     Ok(Launched { child, report: reader })
+}
+
+/// In the container: a terminal that has a name there; its other end goes to `socket`.
+pub fn new_terminal(socket: BorrowedFd) -> Result<Stdio> {
+    let root = File::open("/").context("open /")?;
+    let Pair { master, terminal } = terminal::open(root.as_fd())?;
+    pass::send(socket, b"/dev/ptmx", &[master.as_fd()]).context("pass the terminal on")?;
+    let copy = || terminal.try_clone().context("copy terminal");
+    Ok(Stdio { input: copy()?, output: copy()?, error: terminal })
 }
 
 /// The last part of a process that is in the container's namespaces already: cgroup, streams, identity, execve. With
@@ -58,6 +100,7 @@ pub fn become_command(
     stdio: &Stdio,
     terminal: bool,
     steps: &[Step],
+    preserve: &[RawFd],
     report: PipeWriter,
 ) -> i32 {
     let ready = cgroup
@@ -66,7 +109,7 @@ pub fn become_command(
         .and_then(|()| take_stdio(stdio, steps))
         .and_then(|()| if terminal { control_terminal(stdio.input.as_fd(), steps) } else { Ok(()) });
     match ready {
-        Ok(()) => child::main(steps, Outside::default(), Watched::default(), report),
+        Ok(()) => child::main(steps, Outside { preserve, ..Outside::default() }, Watched::default(), report),
         Err(error) => child::fail(None, "enter the container", &error, &report),
     }
 }

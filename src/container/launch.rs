@@ -5,12 +5,15 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::stat::SFlag;
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdin, dup2_stdout, fchown};
 
 use super::child::{self, Outside, Report, Said, Watched};
+use super::oci::step::Runtime;
 use crate::kernel::cgroup::Cgroup;
 use crate::kernel::namespace;
 use crate::kernel::process::{self, Child, Placement};
+use crate::kernel::root;
 use crate::plan::{Plan, Step};
 
 /// Standard input, output and error of a new process.
@@ -42,6 +45,12 @@ pub struct Launch<'a> {
     pub terminal: Option<OwnedFd>,
     /// Who looks on.
     pub watched: Watched<'a>,
+    /// What only a child of `barepod-oci` has of its parent.
+    pub runtime: Option<Runtime<'a>>,
+    /// The descriptors from 3 on that the program is to have.
+    pub preserve: &'a [RawFd],
+    /// Do without pivot_root(2).
+    pub no_pivot: bool,
 }
 
 /// A child on its way to become a container.
@@ -57,12 +66,16 @@ pub fn launch(launch: Launch) -> Result<Launched> {
     let (reader, writer) = std::io::pipe().context("make report pipe")?;
     // On v2 the child is born in its cgroup: no moment in which its memory is charged to somebody else.
     let cgroup = launch.cgroup.is_v2().then(|| launch.cgroup.open_dir()).transpose()?;
-    let pid_namespace = launch.plan.pid_namespace.as_ref();
-    let pid_namespace = pid_namespace.map(|path| namespace::open(path)).transpose()?;
+    let pid_namespace = launch.plan.pid_namespace.as_ref().map(|path| (libc::CLONE_NEWPID as u64, path));
+    let join_first = launch.plan.join_first.iter().map(|(flag, path)| (*flag, path));
+    let enter = pid_namespace.into_iter().chain(join_first);
+    let enter: Vec<_> =
+        enter.map(|(flag, path)| anyhow::Ok((flag, namespace::open(path)?))).collect::<Result<_>>()?;
+    let (runtime, preserve) = (launch.runtime, launch.preserve);
     let placement = Placement {
         namespaces: launch.plan.namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
-        pid_namespace: pid_namespace.as_ref().map(AsFd::as_fd),
+        enter: enter.iter().map(|(flag, namespace)| (*flag, namespace.as_fd())).collect(),
         keep: Some(
             launch
                 .stdio
@@ -71,15 +84,29 @@ pub fn launch(launch: Launch) -> Result<Launched> {
                 .chain([writer.as_raw_fd()])
                 .chain(launch.terminal.iter().map(AsRawFd::as_raw_fd))
                 .chain(launch.watched.go.map(|go| go.as_raw_fd()))
+                .chain(runtime.map(|runtime| runtime.answers.as_raw_fd()))
+                .chain(runtime.and_then(|runtime| runtime.start).map(|start| start.as_raw_fd()))
+                .chain(runtime.and_then(|runtime| runtime.agent).map(|agent| agent.as_raw_fd()))
+                .chain(runtime.iter().flat_map(|runtime| runtime.mapped).map(AsRawFd::as_raw_fd))
+                .chain(preserve.iter().copied())
                 .collect(),
         ),
     };
+    // In a user namespace only from outside, by its number there.
+    let in_user_namespace = !launch.plan.join_first.is_empty() || !launch.plan.maps.users.is_empty();
+    if in_user_namespace && let Some((uid, gid)) = user_of(&launch.plan.steps) {
+        if let (Some(uid), Some(gid)) = (launch.plan.maps.user(uid), launch.plan.maps.group(gid)) {
+            give_pipes(&launch.stdio, uid, gid)?;
+        }
+    }
     let child = process::spawn(&placement, || {
-        if let Err(error) = take_stdio(&launch.stdio, &launch.plan.steps) {
+        let steps: &[Step] = if in_user_namespace { &[] } else { &launch.plan.steps };
+        if let Err(error) = take_stdio(&launch.stdio, steps) {
             return child::fail(None, "take the standard streams", &error, &writer);
         }
         let terminal = launch.terminal.as_ref().map(AsFd::as_fd);
-        let outside = Outside { cgroup: Some(launch.cgroup), terminal };
+        let (cgroup, no_pivot) = (Some(launch.cgroup), launch.no_pivot);
+        let outside = Outside { cgroup, terminal, runtime, preserve, no_pivot };
         child::main(&launch.plan.steps, outside, launch.watched, writer)
     })
     .context("make container process")?;
@@ -88,16 +115,8 @@ pub fn launch(launch: Launch) -> Result<Launched> {
 
 /// Moves the streams to 0, 1 and 2. Pipes are given to the container's user, so that it can open `/dev/stdout` again.
 pub fn take_stdio(stdio: &Stdio, steps: &[Step]) -> Result<()> {
-    let user = steps.iter().find_map(|step| match step {
-        Step::User { uid, gid, .. } => Some((Uid::from_raw(*uid), Gid::from_raw(*gid))),
-        _ => None,
-    });
-    for stream in [&stdio.input, &stdio.output, &stdio.error] {
-        let is_pipe =
-            crate::kernel::root::kind(&nix::sys::stat::fstat(stream)?) == nix::sys::stat::SFlag::S_IFIFO;
-        if let (true, Some((uid, gid))) = (is_pipe, user) {
-            fchown(stream, Some(uid), Some(gid)).context("give stream to the container's user")?;
-        }
+    if let Some((uid, gid)) = user_of(steps) {
+        give_pipes(stdio, uid, gid)?;
     }
     dup2_stdin(&stdio.input).context("dup2 0")?;
     dup2_stdout(&stdio.output).context("dup2 1")?;
@@ -105,19 +124,53 @@ pub fn take_stdio(stdio: &Stdio, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
+fn user_of(steps: &[Step]) -> Option<(u32, u32)> {
+    steps
+        .iter()
+        .find_map(|step| if let Step::User { uid, gid, .. } = step { Some((*uid, *gid)) } else { None })
+}
+
+fn give_pipes(stdio: &Stdio, uid: u32, gid: u32) -> Result<()> {
+    for stream in [&stdio.input, &stdio.output, &stdio.error] {
+        if root::kind(&nix::sys::stat::fstat(stream)?) == SFlag::S_IFIFO {
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            fchown(stream, Some(uid), Some(gid)).context("give stream to the container's user")?;
+        }
+    }
+    Ok(())
+}
+
 /// Waits for what the child has to say; `None` = it has become the container.
 ///
 /// # Errors
 /// When it has done neither within [`READY`].
-pub fn hear(report: &mut PipeReader) -> Result<Option<Report>> {
-    let deadline = Instant::now() + READY;
+pub fn hear(report: &mut (impl Read + AsFd)) -> Result<Option<Report>> {
     let mut text = Vec::new();
     loop {
+        match hear_next(report, &mut text)? {
+            None => return Ok(None),
+            Some(Said::Failed(report)) => return Ok(Some(report)),
+            Some(Said::Performed { .. } | Said::Waits { .. }) => {}
+        }
+    }
+}
+
+/// Waits for the next thing that the child says; `None` = it has become the container. `text`: what was read beyond.
+///
+/// # Errors
+/// When it says nothing within [`READY`].
+pub fn hear_next(report: &mut (impl Read + AsFd), text: &mut Vec<u8>) -> Result<Option<Said>> {
+    let deadline = Instant::now() + READY;
+    loop {
+        if let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = text.drain(..=end).collect();
+            return serde_json::from_slice(&line).context("understand the container process").map(Some);
+        }
         let left = deadline.saturating_duration_since(Instant::now());
         ensure!(process::readable(report.as_fd(), left)?, "the container process hangs in a step");
         let mut piece = [0; 4096];
         match report.read(&mut piece).context("read report of the container process")? {
-            0 => return failure(&text),
+            0 => return Ok(None),
             length => text.extend_from_slice(&piece[..length]),
         }
     }
@@ -132,11 +185,6 @@ pub fn take_said(text: &mut Vec<u8>) -> Result<Vec<Said>> {
     let lines: Vec<u8> = text.drain(..complete).collect();
     let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).context("understand the container process")).collect()
-}
-
-fn failure(text: &[u8]) -> Result<Option<Report>> {
-    let said = take_said(&mut text.to_vec())?;
-    Ok(said.into_iter().find_map(|said| if let Said::Failed(report) = said { Some(report) } else { None }))
 }
 
 /// `/dev/null`, opened for reading and writing.

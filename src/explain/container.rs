@@ -167,6 +167,7 @@ pub fn calls(step: &Step, place: &Place, state: &mut State) -> Vec<Call> {
         }
         Step::Cwd(path) => vec![call("chdir", [super::call::path(path)])],
         Step::Exec { args, env } => exec(args, env),
+        Step::Oci(_) => Vec::new(), // no container of a pod has one
     }
 }
 
@@ -610,6 +611,7 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
             let words: Vec<String> = args.iter().map(|arg| shell::word(arg)).collect();
             format!("exec env -i {} {}", env.join(" "), words.join(" "))
         }
+        Step::Oci(_) => return Vec::new(),
     }]
 }
 

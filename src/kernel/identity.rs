@@ -37,6 +37,31 @@ pub fn set_oom_score_adj(proc: impl AsFd, value: i32) -> Result<()> {
     write_proc(proc, "self/oom_score_adj", &value.to_string())
 }
 
+/// time_namespaces(7): `CLOCK SECONDS NANOSECONDS` lines for the time namespace that children of this process will be in.
+pub fn set_time_offsets(proc: impl AsFd, lines: &str) -> Result<()> {
+    write_proc(proc, "self/timens_offsets", lines)
+}
+
+/// proc_pid_attr(5): what a security module is to call the program that is executed next.
+pub fn set_exec_label(proc: impl AsFd, file: &str, value: &str) -> Result<()> {
+    write_proc(proc, &format!("self/{file}"), value)
+}
+
+/// Writes the maps of the user namespace of a process, user_namespaces(7).
+pub fn write_id_maps(pid: i32, users: &str, groups: &str) -> Result<()> {
+    let proc = open_proc()?;
+    write_proc(&proc, &format!("{pid}/uid_map"), users)?;
+    write_proc(&proc, &format!("{pid}/gid_map"), groups)
+}
+
+/// Becomes user and group 0 of the user namespace that this process is in.
+pub fn become_root() -> Result<()> {
+    let (user, group) = (Uid::from_raw(0), Gid::from_raw(0));
+    setgroups(&[]).context("setgroups")?;
+    setresgid(group, group, group).context("setresgid 0")?;
+    setresuid(user, user, user).context("setresuid 0")
+}
+
 /// Writes a namespaced kernel parameter.
 pub fn set_sysctl(proc: impl AsFd, key: &str, value: &str) -> Result<()> {
     write_proc(proc, &format!("sys/{}", key.replace('.', "/")), value)

@@ -1,7 +1,7 @@
 //! One file per kernel object. These know paths, ids and descriptors, and nothing of pods or containers.
 //!
 //! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
-//! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`],
+//! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`], [`schedule`],
 //! [`terminal`], [`pass`], [`poll`].
 
 pub mod beneath;
@@ -19,8 +19,8 @@ pub mod pass;
 pub mod poll;
 pub mod process;
 pub mod root;
+pub mod schedule;
 pub mod sealed;
 pub mod sys;
 pub mod terminal;
-
 pub mod watch;

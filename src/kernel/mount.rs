@@ -2,7 +2,7 @@
 //! its attributes, and only then is attached at a place that is given by a descriptor: no path is looked up twice.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -97,4 +97,36 @@ pub fn detach_here() -> Result<()> {
 
 fn c(text: &str) -> Result<CString> {
     CString::new(text).with_context(|| format!("{text:?} has a NUL byte"))
+}
+
+/// mount_setattr(2) MOUNT_ATTR_IDMAP: owners of the detached tree are shown as the user namespace maps them.
+pub fn map_owners(mount: BorrowedFd, user_namespace: BorrowedFd, recursive: bool) -> Result<()> {
+    const MOUNT_ATTR_IDMAP: u64 = 0x0010_0000;
+    let attr = sys::MountAttr {
+        set: MOUNT_ATTR_IDMAP,
+        userns_fd: user_namespace.as_raw_fd() as u64,
+        ..sys::MountAttr::default()
+    };
+    sys::mount_setattr(mount, recursive, &attr).context("mount_setattr MOUNT_ATTR_IDMAP")
+}
+
+/// mount(2) MS_MOVE of the working directory, which is a mount, over the root.
+pub fn move_here_to_top() -> Result<()> {
+    let none: Option<&str> = None;
+    nix::mount::mount(Some("."), "/", none, nix::mount::MsFlags::MS_MOVE, none)
+        .context("move the rootfs to /")
+}
+
+/// Detaches all mounts of these kinds that are not below `but`.
+pub fn detach_kinds(kinds: &[&str], but: &Path) -> Result<()> {
+    let mountinfo = std::fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+    // The last ones first: they lie on top.
+    for line in mountinfo.lines().rev() {
+        let Some((mount, filesystem)) = line.split_once(" - ") else { continue };
+        let point = Path::new(mount.split(' ').nth(4).unwrap_or_default());
+        if kinds.iter().any(|kind| filesystem.split(' ').next() == Some(kind)) && !point.starts_with(but) {
+            detach(point)?;
+        }
+    }
+    Ok(())
 }

@@ -16,6 +16,19 @@ pub const CONTAINER: CloneFlags = CloneFlags::CLONE_NEWNS
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
 
+/// The namespaces of a process to join from here. One's own user namespace cannot be joined, and one's own time namespace
+/// need not be.
+pub fn to_join(pid: i32) -> Result<CloneFlags> {
+    let mut kinds = CONTAINER;
+    let time = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+    for (kind, name) in [(CloneFlags::CLONE_NEWUSER, "user"), (time, "time")] {
+        if inode(&format!("/proc/{pid}/ns/{name}"))? != inode(&format!("/proc/self/ns/{name}"))? {
+            kinds |= kind;
+        }
+    }
+    Ok(kinds)
+}
+
 /// Opens a namespace file such as `/proc/42/ns/net`.
 pub fn open(path: &Path) -> Result<OwnedFd> {
     Ok(File::open(path).with_context(|| format!("open namespace {}", path.display()))?.into())

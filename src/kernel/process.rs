@@ -28,8 +28,8 @@ pub struct Placement<'a> {
     pub namespaces: u64,
     /// Be born in this cgroup (v2 only).
     pub cgroup: Option<BorrowedFd<'a>>,
-    /// Be born into this PID namespace, given by a descriptor of `/proc/PID/ns/pid`.
-    pub pid_namespace: Option<BorrowedFd<'a>>,
+    /// Be born into these namespaces, given by `CLONE_NEW*` flags and descriptors of `/proc/PID/ns/…`.
+    pub enter: Vec<(u64, BorrowedFd<'a>)>,
     /// Close every descriptor but 0–2 and these, first thing: whoever shares a PID namespace with the child could look at
     /// them before execve closes them, and the lock that says that its parent lives must not live on in it.
     pub keep: Option<Vec<RawFd>>,
@@ -44,22 +44,25 @@ pub fn assert_single_threaded() -> Result<()> {
 
 /// Forks a child that runs `main` and never returns from it; `main`'s result is its exit code.
 ///
-/// With `pid_namespace` a short-lived helper joins that namespace and makes the child with `CLONE_PARENT`, so that this
+/// With `enter` a short-lived helper joins those namespaces and makes the child with `CLONE_PARENT`, so that this
 /// process, which never calls setns(2) itself, is the parent all the same (clone(2), pid_namespaces(7)).
 pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child> {
     assert_single_threaded()?;
-    let Some(target) = placement.pid_namespace else {
+    if placement.enter.is_empty() {
         return fork(placement.namespaces, placement.cgroup, || match &placement.keep {
             Some(keep) if sys::close_all_but(keep).is_err() => 126, // its parent sees a pipe without an answer
             _ => main(),
         });
-    };
-    let keep: Vec<RawFd> = placement.keep.iter().flatten().copied().chain([target.as_raw_fd()]).collect();
+    }
+    let entered = placement.enter.iter().map(|(_, namespace)| namespace.as_raw_fd());
+    let keep: Vec<RawFd> = placement.keep.iter().flatten().copied().chain(entered).collect();
     spawn_through(
         &keep,
-        move || {
-            nix::sched::setns(target, nix::sched::CloneFlags::CLONE_NEWPID)?;
-            Ok(())
+        || {
+            placement.enter.iter().try_for_each(|(flag, namespace)| {
+                let kind = nix::sched::CloneFlags::from_bits_retain(*flag as i32);
+                nix::sched::setns(namespace, kind).with_context(|| format!("setns {kind:?}"))
+            })
         },
         placement.namespaces,
         placement.cgroup,

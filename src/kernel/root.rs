@@ -101,8 +101,12 @@ impl Root {
             Err(error) => Err(error).with_context(|| format!("open /{name} in rootfs")),
             Ok(found) => match kind(&fstat(&found).context("stat")?) {
                 SFlag::S_IFDIR => Ok(()),
-                SFlag::S_IFLNK => bail!("refuse rootfs: /{name} is a symlink (CVE-2026-41579)"),
-                _ => bail!("refuse rootfs: /{name} is not a directory"),
+                SFlag::S_IFLNK => {
+                    bail!(
+                        "/{name} must be mounted on ordinary directory, /{name} is a symlink (CVE-2026-41579)"
+                    )
+                }
+                _ => bail!("/{name} must be mounted on ordinary directory"),
             },
         }
     }
@@ -126,6 +130,23 @@ impl Root {
         nix::unistd::pivot_root(".", ".").context("pivot_root")?;
         // The old root now lies over the new one at "."; detaching it leaves no way back.
         super::mount::detach_here()?;
+        nix::unistd::chdir("/").context("chdir /")
+    }
+
+    /// chroot(2): the rest of the mount namespace stays, out of reach but for whoever may do the same again.
+    pub fn chroot(&self) -> Result<()> {
+        nix::unistd::fchdir(&self.directory).context("fchdir to rootfs")?;
+        nix::unistd::chroot(".").context("chroot")?;
+        nix::unistd::chdir("/").context("chdir /")
+    }
+
+    /// The same where the old root cannot be let go of, on the initial ramfs: mount(2) MS_MOVE and chroot(2). Without the old
+    /// procfs and sysfs, which would give access to the host to whoever finds a way back.
+    pub fn move_to_top(&self) -> Result<()> {
+        nix::unistd::fchdir(&self.directory).context("fchdir to rootfs")?;
+        super::mount::detach_kinds(&["proc", "sysfs"], &nix::unistd::getcwd().context("getcwd")?)?;
+        super::mount::move_here_to_top()?;
+        nix::unistd::chroot(".").context("chroot")?;
         nix::unistd::chdir("/").context("chdir /")
     }
 }

@@ -185,7 +185,7 @@ pub struct MountAttr {
     pub clear: u64,
     /// `MS_SHARED`, `MS_SLAVE`, `MS_PRIVATE`, `MS_UNBINDABLE` or 0.
     pub propagation: u64,
-    /// For idmapped mounts; not used.
+    /// For MOUNT_ATTR_IDMAP.
     pub userns_fd: u64,
 }
 
@@ -397,15 +397,87 @@ pub fn own_received(number: RawFd) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(number) }
 }
 
-/// seccomp(2) `SECCOMP_SET_MODE_FILTER`: from here on the program decides about every system call of this process.
-pub fn install_filter(instructions: &[libc::sock_filter], flags: u64) -> Result<()> {
+/// seccomp(2) `SECCOMP_SET_MODE_FILTER`: from here on the program decides about every system call of this process. With
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER` there is a descriptor through which an agent decides.
+pub fn install_filter(instructions: &[libc::sock_filter], flags: u64) -> Result<Option<OwnedFd>> {
     let program = libc::sock_fprog {
         len: u16::try_from(instructions.len()).map_err(|_| Errno::EINVAL)?,
         filter: instructions.as_ptr().cast_mut(), // the kernel only reads it
     };
     // SAFETY: program and instructions live for the call, and the length is theirs.
-    check(unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    })
-    .map(drop)
+    let result =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+    let has_listener = flags & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    if has_listener { owned(result).map(Some) } else { check(result).map(|_| None) }
+}
+
+/// Whether a descriptor of this number is open.
+pub fn is_open(fd: RawFd) -> bool {
+    // SAFETY: takes no pointers; a number that is not open is answered with an error.
+    unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
+}
+
+/// fcntl(2) `F_SETFD` without `FD_CLOEXEC`: the descriptor stays open at execve.
+pub fn keep_at_exec(fd: RawFd) -> Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } as i64).map(drop)
+}
+
+/// accept4(2), closed at execve.
+pub fn accept(socket: BorrowedFd) -> Result<OwnedFd> {
+    // SAFETY: the address may be null.
+    owned(unsafe {
+        libc::accept4(socket.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
+    } as i64)
+}
+
+/// struct sched_attr of sched_setattr(2), as its first version has it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SchedAttr {
+    /// Size of this structure.
+    pub size: u32,
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// Of `SCHED_OTHER` and `SCHED_BATCH`.
+    pub nice: i32,
+    /// Of `SCHED_FIFO` and `SCHED_RR`.
+    pub priority: u32,
+    /// Of `SCHED_DEADLINE`, nanoseconds.
+    pub runtime: u64,
+    /// Nanoseconds.
+    pub deadline: u64,
+    /// Nanoseconds.
+    pub period: u64,
+}
+
+/// sched_setattr(2) of this process.
+pub fn sched_setattr(attributes: &SchedAttr) -> Result<()> {
+    let attributes = SchedAttr { size: size_of::<SchedAttr>() as u32, ..*attributes };
+    // SAFETY: reads one sched_attr of the size that it names, which lives for the call.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)
+}
+
+/// ioprio_set(2) of this process: class and level in one number.
+pub fn ioprio_set(value: u32) -> Result<()> {
+    const WHO_PROCESS: i32 = 1;
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, value) }).map(drop)
+}
+
+/// set_mempolicy(2): mode with its flags, and a mask of NUMA nodes.
+pub fn set_mempolicy(mode: i32, nodes: &[u64]) -> Result<()> {
+    let (mask, bits) = if nodes.is_empty() { (null(), 0) } else { (nodes.as_ptr(), nodes.len() * 64 + 1) };
+    // SAFETY: the mask has as many bits as are named, but for the last, which the kernel subtracts again.
+    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, bits) }).map(drop)
+}
+
+/// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING` without a name: a new, empty one.
+pub fn new_session_keyring() -> Result<()> {
+    const JOIN_SESSION_KEYRING: i32 = 1;
+    // SAFETY: the name may be null.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, null::<libc::c_char>(), 0, 0, 0) })
+        .map(drop)
 }

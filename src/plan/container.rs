@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use oci_spec::runtime::{
-    Capability, LinuxCapabilities, LinuxDeviceType, LinuxNamespaceType, LinuxSeccomp, Process, Spec,
+    Capability, Linux, LinuxCapabilities, LinuxDeviceType, LinuxIdMapping, LinuxNamespaceType, LinuxSeccomp,
+    Process, Spec,
 };
 use serde::Serialize;
 
 use super::mount::{self, MountStep, What};
+use super::oci::{self, OciStep, Wait};
 use super::refuse::refuse;
 use super::seccomp;
 use super::step::Step;
@@ -58,6 +60,36 @@ pub struct DeviceNode {
     pub gid: u32,
 }
 
+/// user_namespaces(7), "User and group ID mappings": the lines of `uid_map` and `gid_map`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMaps {
+    /// `INSIDE OUTSIDE LENGTH` lines.
+    pub users: String,
+    /// The same for groups.
+    pub groups: String,
+}
+
+impl IdMaps {
+    /// The number outside of a user inside.
+    pub fn user(&self, inside: u32) -> Option<u32> {
+        outside(&self.users, inside)
+    }
+
+    /// The number outside of a group inside.
+    pub fn group(&self, inside: u32) -> Option<u32> {
+        outside(&self.groups, inside)
+    }
+}
+
+fn outside(lines: &str, inside: u32) -> Option<u32> {
+    lines.lines().find_map(|line| {
+        let mut numbers = line.split(' ').map(|number| number.parse::<u32>().ok());
+        let (first, host, size) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        inside.checked_sub(first).filter(|offset| *offset < size)?.checked_add(host)
+    })
+}
+
 /// How a container is made: the flags of its clone3(2), the PID namespace it is born into, and its steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Plan {
@@ -65,6 +97,11 @@ pub struct Plan {
     pub namespaces: u64,
     /// A PID namespace can only be joined by being born into it.
     pub pid_namespace: Option<PathBuf>,
+    /// With a user namespace all others that are joined come first: `CLONE_NEW*` flag and path, in this order. Inside it the
+    /// right to join what belongs to the host would be gone.
+    pub join_first: Vec<(u64, PathBuf)>,
+    /// What a new user namespace maps; empty without one.
+    pub maps: IdMaps,
     /// What the child does, in order.
     pub steps: Vec<Step>,
 }
@@ -75,8 +112,12 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     let process = spec.process().as_ref().context("process is missing")?;
     let linux = spec.linux().as_ref().context("linux is missing")?;
     let namespaces = Namespaces::read(spec, v2)?;
-    let mounts: Vec<MountStep> =
+    let in_user_namespace = namespaces.user.is_some();
+    let mut mounts: Vec<MountStep> =
         spec.mounts().iter().flatten().map(|mount| mount::read(mount, bundle)).collect::<Result<_>>()?;
+    for mount in &mut mounts {
+        map_as_container(mount, spec, linux)?;
+    }
     let own_cgroup_namespace =
         namespaces.flags & flag(LinuxNamespaceType::Cgroup) != 0 || namespaces.unshare_cgroup;
     ensure!(
@@ -84,7 +125,24 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         "mount of type cgroup needs a cgroup namespace of the container's own"
     );
 
-    let mut steps = vec![Step::ResetProcess];
+    let dev_is_ours =
+        !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.what, What::Bind { .. }));
+    let (nodes, links) = devices(spec);
+    let mut dev = Vec::new();
+    if dev_is_ours && in_user_namespace {
+        // Nobody makes device nodes in a user namespace: those of the host are bound.
+        mounts.extend(nodes.iter().map(mount::device));
+        dev.extend(links);
+    } else if dev_is_ours {
+        dev.extend(nodes.into_iter().map(Step::Device).chain(links));
+    }
+
+    let mut steps = Vec::new();
+    // Until its maps are written a new user namespace has no users, and nothing in it may be done.
+    if namespaces.user == Some(User::New) {
+        steps.push(Step::Oci(OciStep::Wait(Wait::Maps)));
+    }
+    steps.push(Step::ResetProcess);
     // Cgroups first: everything after this is already accounted to the container, and the cgroup namespace takes its root
     // from where the process is when it is made.
     if !v2 {
@@ -94,21 +152,31 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         steps.push(Step::UnshareCgroup);
     }
     steps.extend(namespaces.joins);
+    steps.extend(namespaces.time.map(|offsets| Step::Oci(OciStep::TimeNamespace(offsets))));
+    let mut process = process.clone();
+    if in_user_namespace {
+        // Its own file in procfs is out of reach for whom the host does not take for root.
+        steps.extend(process.oom_score_adj().map(Step::OomScoreAdj));
+        process.set_oom_score_adj(None);
+    }
     // UTS names and kernel parameters belong to the namespaces just made or joined.
-    steps.extend(spec.hostname().clone().map(Step::Hostname));
-    steps.extend(spec.domainname().clone().map(Step::Domainname));
+    steps.extend(spec.hostname().clone().filter(|name| !name.is_empty()).map(Step::Hostname));
+    steps.extend(spec.domainname().clone().filter(|name| !name.is_empty()).map(Step::Domainname));
     // Sources are taken while the host's tree is whole and before any path of this rootfs exists that a neighbour
     // could race with; after that, propagation is cut so that nothing mounted below shows on the host.
     steps.push(Step::TakeSources(sources(&mounts)));
-    steps.push(Step::Propagation(incoming_propagation(linux.rootfs_propagation().as_deref()).to_owned()));
+    if namespaces.has_mounts {
+        steps.push(Step::Propagation(incoming_propagation(linux.rootfs_propagation().as_deref()).to_owned()));
+    }
     steps.push(Step::MountRootfs(rootfs));
     steps.push(Step::CheckRootfs);
-    let dev_is_ours =
-        !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.what, What::Bind { .. }));
-    steps.extend(mounts.into_iter().map(Step::Mount));
-    if dev_is_ours {
-        steps.extend(devices(spec));
+    // Sources and rootfs may lie below directories that only the host's root can pass; but what is made is to be the
+    // container's.
+    if in_user_namespace {
+        steps.push(Step::Oci(OciStep::BecomeRoot));
     }
+    steps.extend(mounts.into_iter().map(Step::Mount));
+    steps.extend(dev);
     // Once its devpts is there, and before /dev may become read-only: it is on /dev/console, too.
     if process.terminal() == Some(true) {
         steps.push(Step::Terminal { uid: process.user().uid() });
@@ -127,9 +195,32 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     });
     // From here on the host's files are out of reach; what is left concerns the process alone.
     let outgoing = linux.rootfs_propagation().clone();
-    let pivot = Step::PivotRoot { propagation: outgoing };
-    steps.extend(process_steps(process, linux.seccomp().as_ref(), Some(pivot))?);
-    Ok(Plan { namespaces: namespaces.flags, pid_namespace: namespaces.pid, steps })
+    let pivot = match namespaces.has_mounts {
+        true => Step::PivotRoot { propagation: outgoing },
+        false => Step::Oci(OciStep::Chroot),
+    };
+    steps.extend(steps_of_process(&process, linux.seccomp().as_ref(), Some(pivot))?);
+    oci::add(&mut steps, spec, &process)?;
+    let maps = if namespaces.user == Some(User::New) { maps_of_namespace(linux)? } else { IdMaps::default() };
+    Ok(Plan {
+        namespaces: namespaces.flags,
+        pid_namespace: namespaces.pid,
+        join_first: namespaces.join_first,
+        maps,
+        steps,
+    })
+}
+
+/// A mount whose owners are mapped without maps of its own has those of the container's user namespace.
+fn map_as_container(mount: &mut MountStep, spec: &Spec, linux: &Linux) -> Result<()> {
+    let Some(map) = mount.id_map.as_mut().filter(|map| map.maps.is_none()) else { return Ok(()) };
+    let user = spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
+    let user = user.into_iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    let user =
+        user.with_context(|| format!("mount on {}: idmap without mappings", mount.target.display()))?;
+    map.namespace = user.path().clone();
+    map.maps = user.path().is_none().then(|| maps_of_namespace(linux)).transpose()?;
+    Ok(())
 }
 
 /// The filter for system calls that a spec asks for.
@@ -146,11 +237,24 @@ pub fn exec_steps(process: &Process, filter: Option<&LinuxSeccomp>, command: &[S
         sets.set_inheritable(None).set_ambient(None);
         process.set_capabilities(Some(sets));
     }
-    process_steps(&process, filter, None)
+    steps_of_process(&process, filter, None)
+}
+
+/// The steps of a further process in a container, as it is given.
+pub fn process_steps(process: &Process, linux: Option<&Linux>) -> Result<Vec<Step>> {
+    let filter = linux.and_then(|linux| linux.seccomp().as_ref());
+    let mut steps = steps_of_process(process, filter, None)?;
+    let at = steps.iter().position(|step| matches!(step, Step::Bounding(_))).unwrap_or(0);
+    steps.splice(at..at, oci::scheduling(process, linux)?);
+    Ok(steps)
 }
 
 /// The part that concerns the process alone; the same for a container's first process and for `exec`.
-fn process_steps(process: &Process, filter: Option<&LinuxSeccomp>, pivot: Option<Step>) -> Result<Vec<Step>> {
+fn steps_of_process(
+    process: &Process,
+    filter: Option<&LinuxSeccomp>,
+    pivot: Option<Step>,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // Before the pivot, because it is written through the host's procfs.
     steps.extend(process.oom_score_adj().map(Step::OomScoreAdj));
@@ -170,7 +274,9 @@ fn process_steps(process: &Process, filter: Option<&LinuxSeccomp>, pivot: Option
     let filter = filter.map(|filter| seccomp::compile(filter).map(Step::Seccomp)).transpose();
     let mut filter = filter.context("linux.seccomp")?;
     // A filter wants no_new_privs or CAP_SYS_ADMIN. It comes as late as it can, since it holds for all that comes after it.
-    if process.no_new_privileges() != Some(true) {
+    let filter_first = filter.is_some() && process.no_new_privileges() != Some(true);
+    if filter_first {
+        steps.push(Step::Cwd(process.cwd().clone()));
         steps.extend(filter.take());
     }
     // The bounding set needs CAP_SETPCAP, so it comes before the user; the other sets come after, because changing the
@@ -192,7 +298,9 @@ fn process_steps(process: &Process, filter: Option<&LinuxSeccomp>, pivot: Option
     if process.no_new_privileges() == Some(true) {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::Cwd(process.cwd().clone()));
+    if !filter_first {
+        steps.push(Step::Cwd(process.cwd().clone()));
+    }
     steps.extend(filter);
     steps.push(Step::Exec {
         args: process.args().clone().unwrap_or_default(),
@@ -212,17 +320,36 @@ struct Namespaces {
     pid: Option<PathBuf>,
     joins: Vec<Step>,
     unshare_cgroup: bool,
+    user: Option<User>,
+    has_mounts: bool,
+    join_first: Vec<(u64, PathBuf)>,
+    time: Option<Vec<(String, i64, u32)>>,
+}
+
+/// How a container comes by a user namespace of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum User {
+    New,
+    Joined,
 }
 
 impl Namespaces {
     fn read(spec: &Spec, v2: bool) -> Result<Namespaces> {
-        let mut result = Namespaces { flags: 0, pid: None, joins: Vec::new(), unshare_cgroup: false };
+        let mut result = Namespaces {
+            flags: 0,
+            pid: None,
+            joins: Vec::new(),
+            unshare_cgroup: false,
+            user: None,
+            has_mounts: false,
+            join_first: Vec::new(),
+            time: None,
+        };
         let linux = spec.linux().as_ref().context("linux is missing")?;
         let list: Vec<_> = linux.namespaces().iter().flatten().collect();
-        ensure!(
-            list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount),
-            "linux.namespaces: a mount namespace is required"
-        );
+        result.has_mounts = list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount);
+        let user = list.iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User);
+        result.user = user.map(|user| if user.path().is_some() { User::Joined } else { User::New });
         for (position, namespace) in list.iter().enumerate() {
             let kind = namespace.typ();
             ensure!(
@@ -230,22 +357,82 @@ impl Namespaces {
                 "linux.namespaces: {kind} is there twice"
             );
             match namespace.path() {
-                Some(path) if kind == LinuxNamespaceType::Pid => result.pid = Some(path.clone()),
                 Some(path) => {
-                    let step =
-                        Step::JoinNamespace { kind: kind.to_string(), flag: flag(kind), path: path.clone() };
-                    result.joins.push(step);
+                    ensure!(path.is_absolute(), "linux.namespaces: path of {kind} is not absolute");
+                    result.join(kind, path);
                 }
                 // On v1 a process is not born in its cgroups, so the namespace can only be made after it has moved.
                 None if kind == LinuxNamespaceType::Cgroup && !v2 => result.unshare_cgroup = true,
+                // Only who executes a program later gets into it: clone3(2) knows it since Linux 6.4 only.
+                None if kind == LinuxNamespaceType::Time => result.time = Some(time_offsets(linux)?),
                 None => result.flags |= flag(kind),
             }
         }
-        let hostname = spec.hostname().is_some() || spec.domainname().is_some();
+        // The user namespace last, because the right to join the others ends there.
+        result.join_first.sort_by_key(|(flag, _)| *flag == libc::CLONE_NEWUSER as u64);
+        ensure!(
+            result.time.is_some() || linux.time_offsets().as_ref().is_none_or(|offsets| offsets.is_empty()),
+            "linux.timeOffsets: there is no new time namespace"
+        );
+        let maps = |maps: &Option<Vec<LinuxIdMapping>>| maps.as_ref().is_some_and(|maps| !maps.is_empty());
+        ensure!(
+            result.user.is_some() || !(maps(linux.uid_mappings()) || maps(linux.gid_mappings())),
+            "linux.uidMappings and linux.gidMappings: there is no user namespace"
+        );
+        let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
+        let hostname = named(spec.hostname()) || named(spec.domainname());
         let uts = list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Uts);
         ensure!(uts || !hostname, "hostname needs a uts namespace of the container's own");
         Ok(result)
     }
+
+    fn join(&mut self, kind: LinuxNamespaceType, path: &Path) {
+        let path = path.to_owned();
+        if self.user.is_some() {
+            self.join_first.push((flag(kind), path));
+        } else if kind == LinuxNamespaceType::Pid {
+            self.pid = Some(path);
+        } else {
+            self.joins.push(Step::JoinNamespace { kind: kind.to_string(), flag: flag(kind), path });
+        }
+    }
+}
+
+/// time_namespaces(7): clock, seconds, nanoseconds.
+fn time_offsets(linux: &Linux) -> Result<Vec<(String, i64, u32)>> {
+    let mut offsets = Vec::new();
+    for (clock, offset) in linux.time_offsets().iter().flatten() {
+        ensure!(
+            matches!(clock.as_str(), "monotonic" | "boottime"),
+            "linux.timeOffsets: {clock} is neither monotonic nor boottime"
+        );
+        offsets.push((clock.clone(), offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+    }
+    offsets.sort();
+    Ok(offsets)
+}
+
+/// The maps of a new user namespace; root must be in them, since it makes the container.
+fn maps_of_namespace(linux: &Linux) -> Result<IdMaps> {
+    for (field, maps) in [("uidMappings", linux.uid_mappings()), ("gidMappings", linux.gid_mappings())] {
+        let has_root = maps.iter().flatten().any(|map| map.container_id() == 0);
+        ensure!(has_root, "linux.{field}: root is not mapped");
+    }
+    id_maps("linux", linux.uid_mappings(), linux.gid_mappings())
+}
+
+type Mappings = Option<Vec<LinuxIdMapping>>;
+
+/// Two lists of mappings as the kernel reads them.
+pub(super) fn id_maps(of: &str, users: &Mappings, groups: &Mappings) -> Result<IdMaps> {
+    let lines = |field: &str, maps: &Mappings| -> Result<String> {
+        let maps = maps.as_deref().unwrap_or_default();
+        let line =
+            |map: &LinuxIdMapping| format!("{} {} {}\n", map.container_id(), map.host_id(), map.size());
+        ensure!(!maps.is_empty(), "{of}.{field} is empty");
+        Ok(maps.iter().map(line).collect())
+    };
+    Ok(IdMaps { users: lines("uidMappings", users)?, groups: lines("gidMappings", groups)? })
 }
 
 /// The `CLONE_NEW*` flag of a namespace type.
@@ -266,7 +453,7 @@ fn sources(mounts: &[MountStep]) -> Vec<(PathBuf, bool)> {
     mounts
         .iter()
         .filter_map(|mount| match &mount.what {
-            What::Bind { source, recursive } => Some((source.clone(), *recursive)),
+            What::Bind { source, recursive } if mount.id_map.is_none() => Some((source.clone(), *recursive)),
             _ => None,
         })
         .collect()
@@ -282,7 +469,7 @@ fn incoming_propagation(wanted: Option<&str>) -> &'static str {
 }
 
 /// OCI runtime-spec, "Default Devices" and "Dev symbolic links", then the devices of the spec itself.
-fn devices(spec: &Spec) -> Vec<Step> {
+fn devices(spec: &Spec) -> (Vec<DeviceNode>, [Step; 5]) {
     let default = [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)];
     let node = |path: String, major, minor| DeviceNode {
         path,
@@ -322,5 +509,5 @@ fn devices(spec: &Spec) -> Vec<Step> {
         ("/dev/ptmx", "pts/ptmx"),
     ];
     let links = links.map(|(path, target)| Step::Link { path: path.to_owned(), target: target.to_owned() });
-    nodes.into_iter().map(Step::Device).chain(links).collect()
+    (nodes, links)
 }

@@ -2,14 +2,15 @@
 //! container's child process performs exactly this list ([`crate::container::child`]).
 //!
 //! [`step`] has the vocabulary, [`mount`] reads mount options, [`container`] puts the list in order, [`refuse`] names what
-//! is not done. At the side: [`seccomp`] compiles system call filters.
+//! is not done. At the side: [`seccomp`] compiles system call filters, [`oci`] has the steps that no pod has.
 
 pub mod container;
 pub mod mount;
+pub mod oci;
 pub mod refuse;
 pub mod sandbox;
 pub mod seccomp;
 pub mod step;
 
-pub use container::{Plan, Rootfs, exec_steps, filter, plan};
+pub use container::{Plan, Rootfs, exec_steps, filter, plan, process_steps};
 pub use step::Step;

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::Mount;
 use serde::Serialize;
 
+use super::container::{self, DeviceNode, IdMaps};
+
 /// `MOUNT_ATTR_*` of mount_setattr(2).
 pub mod attr {
     /// Read-only.
@@ -56,6 +58,21 @@ pub struct MountStep {
     pub propagation: Option<String>,
     /// tmpfs only: start with a copy of what the rootfs has at the target.
     pub copy_up: bool,
+    /// Owners are shown as others, mount_setattr(2) MOUNT_ATTR_IDMAP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_map: Option<IdMap>,
+}
+
+/// How the owners of a mount are mapped: by maps, or as in a user namespace that exists.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMap {
+    /// Maps of their own.
+    pub maps: Option<IdMaps>,
+    /// Without: those of the user namespace at this path.
+    pub namespace: Option<PathBuf>,
+    /// Submounts too.
+    pub recursive: bool,
 }
 
 /// What a [`MountStep`] mounts.
@@ -94,6 +111,60 @@ impl fmt::Display for MountStep {
     }
 }
 
+/// The options that [`read`] knows itself; others are the filesystem's.
+pub const OPTIONS: [&str; 50] = [
+    "async",
+    "atime",
+    "bind",
+    "defaults",
+    "dev",
+    "diratime",
+    "dirsync",
+    "exec",
+    "idmap",
+    "iversion",
+    "lazytime",
+    "loud",
+    "mand",
+    "noatime",
+    "nodev",
+    "nodiratime",
+    "noexec",
+    "noiversion",
+    "nolazytime",
+    "nomand",
+    "norelatime",
+    "nostrictatime",
+    "nosuid",
+    "nosymfollow",
+    "private",
+    "ratime",
+    "rbind",
+    "rdev",
+    "rdiratime",
+    "relatime",
+    "remount",
+    "rexec",
+    "ridmap",
+    "rnoatime",
+    "rnodev",
+    "rnodiratime",
+    "rnoexec",
+    "rnosuid",
+    "ro",
+    "rprivate",
+    "rrelatime",
+    "rro",
+    "rrw",
+    "rshared",
+    "rslave",
+    "rstrictatime",
+    "rsuid",
+    "runbindable",
+    "rw",
+    "shared",
+];
+
 /// Options that belong to the superblock: they go to fsconfig(2) and mean nothing for a bind.
 const SUPERBLOCK_FLAGS: [&str; 11] = [
     "sync",
@@ -111,14 +182,9 @@ const SUPERBLOCK_FLAGS: [&str; 11] = [
 
 /// Reads one entry of `mounts`; a relative bind source is taken from the bundle.
 pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
-    let target = mount.destination().clone();
+    // Old configurations have relative ones, which start at the root.
+    let target = Path::new("/").join(mount.destination());
     let at = || format!("mount on {}", target.display());
-    ensure!(target.is_absolute(), "{}: destination is not absolute", at());
-    ensure!(
-        mount.uid_mappings().is_none() && mount.gid_mappings().is_none(),
-        "{}: uidMappings and gidMappings are not supported yet",
-        at()
-    );
     let none = Vec::new();
     let mut step = MountStep {
         target: target.clone(),
@@ -127,7 +193,10 @@ pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
         recursive_attr: MountAttr::default(),
         propagation: None,
         copy_up: false,
+        id_map: None,
     };
+    let maps = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+    let mut id_map = maps.then_some(false);
     let (mut bind, mut remount) = (None, false);
     let mut filesystem_options = Vec::new();
     for option in mount.options().as_ref().unwrap_or(&none) {
@@ -141,7 +210,8 @@ pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
                 step.propagation = Some(option.clone());
             }
             "tmpcopyup" => step.copy_up = true,
-            "idmap" | "ridmap" => bail!("{}: option {option} is not supported yet", at()),
+            "idmap" => id_map = Some(false),
+            "ridmap" => id_map = Some(true),
             _ if attribute(option, &mut step.attr) => {}
             _ if option.strip_prefix('r').is_some_and(|plain| attribute(plain, &mut step.recursive_attr)) => {
             }
@@ -152,10 +222,9 @@ pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
     let is_bind = bind.is_some() || kind == "bind";
     step.what = if is_bind {
         let source = mount.source().as_ref().with_context(|| format!("{}: bind without a source", at()))?;
-        // mount(8) takes options of the superblock on a bind and drops them; anything else is a typo.
-        if let Some(option) =
-            filesystem_options.iter().find(|option| !SUPERBLOCK_FLAGS.contains(&option.as_str()))
-        {
+        // mount(8) takes options of the superblock on a bind and drops them, data too; anything else is a typo.
+        let is_dropped = |option: &str| option.contains('=') || SUPERBLOCK_FLAGS.contains(&option);
+        if let Some(option) = filesystem_options.iter().find(|option| !is_dropped(option)) {
             bail!("{}: unknown option {option} on a bind", at());
         }
         if remount {
@@ -171,9 +240,28 @@ pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
         ensure!(kind != "none", "{}: type is missing", at());
         What::Filesystem { kind: kind.to_owned(), options: split_options(mount, &filesystem_options) }
     };
+    if let Some(recursive) = id_map {
+        ensure!(matches!(step.what, What::Bind { .. }), "{}: id mappings are for binds", at());
+        let maps = maps.then(|| container::id_maps("mounts", mount.uid_mappings(), mount.gid_mappings()));
+        step.id_map = Some(IdMap { maps: maps.transpose().with_context(at)?, namespace: None, recursive });
+    }
     let is_tmpfs = matches!(&step.what, What::Filesystem { kind, .. } if kind == "tmpfs");
     ensure!(!step.copy_up || is_tmpfs, "{}: tmpcopyup is for tmpfs", at());
     Ok(step)
+}
+
+/// A device node of the host, bound to the same path.
+pub fn device(node: &DeviceNode) -> MountStep {
+    let path = PathBuf::from(&node.path);
+    MountStep {
+        target: path.clone(),
+        what: What::Bind { source: path, recursive: false },
+        attr: MountAttr::default(),
+        recursive_attr: MountAttr::default(),
+        propagation: None,
+        copy_up: false,
+        id_map: None,
+    }
 }
 
 /// `size=64k` is a value, `newinstance` a flag; the source, where a filesystem has one, is an option like the others.
@@ -315,8 +403,7 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         for (json, word) in [
-            (r#"{"destination":"/x","source":"/y","options":["bind","idmap"]}"#, "idmap"),
-            (r#"{"destination":"x","source":"/y","options":["bind"]}"#, "absolute"),
+            (r#"{"destination":"/x","type":"tmpfs","options":["idmap"]}"#, "id mappings are for binds"),
             (r#"{"destination":"/x","type":"proc","options":["tmpcopyup"]}"#, "tmpcopyup"),
             (r#"{"destination":"/x","options":[]}"#, "type is missing"),
         ] {

@@ -12,11 +12,28 @@ pub fn refuse(spec: &Spec) -> Result<()> {
     ensure!(process.args().as_ref().is_some_and(|args| !args.is_empty()), "process.args is empty");
     ensure!(process.cwd().is_absolute(), "process.cwd is not absolute");
     let refused = [
-        ("hooks", spec.hooks().is_some()),
         ("windows", spec.windows().is_some()),
         ("solaris", spec.solaris().is_some()),
         ("vm", spec.vm().is_some()),
         ("zos", spec.zos().is_some()),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
+    ];
+    name_the_first(&refused)?;
+    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
+        sysctl(key, linux.namespaces().as_deref().unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+/// Fails on the first field that a container of a pod cannot have: the pod decides about it, or nothing in a manifest would
+/// tell of it.
+pub fn refuse_in_pods(spec: &Spec) -> Result<()> {
+    refuse(spec)?;
+    let process = spec.process().as_ref().context("process is missing")?;
+    let linux = spec.linux().as_ref().context("linux is missing")?;
+    name_the_first(&[
+        ("hooks", spec.hooks().is_some()),
         ("process.apparmorProfile", given(process.apparmor_profile())),
         ("process.selinuxLabel", given(process.selinux_label())),
         ("process.ioPriority", process.io_priority().is_some()),
@@ -24,25 +41,38 @@ pub fn refuse(spec: &Spec) -> Result<()> {
         ("process.execCPUAffinity", process.exec_cpu_affinity().is_some()),
         ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
         ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
+        ("SCMP_ACT_NOTIFY", linux.seccomp().as_ref().is_some_and(super::seccomp::notifies)),
         ("linux.mountLabel", given(linux.mount_label())),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ("linux.personality", linux.personality().is_some()),
         ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
-    ];
-    if let Some((field, _)) = refused.iter().find(|(_, present)| *present) {
-        bail!("{field} is not supported yet");
+    ])?;
+    for mount in spec.mounts().iter().flatten() {
+        let by_option =
+            mount.options().iter().flatten().any(|option| option == "idmap" || option == "ridmap");
+        let mapped = by_option || mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+        ensure!(
+            !mapped,
+            "mount on {}: id mappings are not supported in a pod",
+            mount.destination().display()
+        );
     }
-    for namespace in linux.namespaces().iter().flatten() {
+    let has_mounts = |namespace: &LinuxNamespace| namespace.typ() == LinuxNamespaceType::Mount;
+    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
+    ensure!(namespaces.iter().any(has_mounts), "linux.namespaces: a mount namespace is required");
+    for namespace in namespaces {
         if matches!(namespace.typ(), LinuxNamespaceType::User | LinuxNamespaceType::Time) {
-            bail!("linux.namespaces: type {} is not supported yet", namespace.typ());
+            bail!("linux.namespaces: type {} is not supported in a pod", namespace.typ());
         }
     }
-    for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
-        sysctl(key, linux.namespaces().as_deref().unwrap_or_default())?;
-    }
     Ok(())
+}
+
+fn name_the_first(refused: &[(&str, bool)]) -> Result<()> {
+    match refused.iter().find(|(_, present)| *present) {
+        Some((field, _)) => bail!("{field} is not supported"),
+        None => Ok(()),
+    }
 }
 
 /// Kernel parameters of an IPC namespace, ipc_namespaces(7); those of `fs.mqueue` are, too.

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::container::Rootfs;
 use super::mount::MountStep;
+use super::oci::OciStep;
 
 /// What a container's child process does, one after the other; the last one is `Exec`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,10 +129,12 @@ pub enum Step {
         /// Environment, `KEY=value`.
         env: Vec<String>,
     },
+    /// What no container of a pod has, somewhere in between.
+    Oci(OciStep),
 }
 
 impl Step {
-    /// Short names of all steps, for fault injection and documentation, in the order in which they run.
+    /// Short names of the steps of a pod's containers, for fault injection and documentation, in the order in which they run.
     pub const NAMES: [&str; 29] = [
         "reset-process",
         "join-cgroup",
@@ -196,6 +199,7 @@ impl Step {
             Step::Seccomp(_) => "seccomp",
             Step::Cwd(_) => "cwd",
             Step::Exec { .. } => "exec",
+            Step::Oci(step) => step.name(),
         }
     }
 }
@@ -236,6 +240,7 @@ impl fmt::Display for Step {
             Step::Exec { args, .. } => {
                 write!(f, "execute {}", args.first().map_or("nothing", String::as_str))
             }
+            Step::Oci(step) => step.fmt(f),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::instance::{Running, read_available};
 use crate::container::child::Said;
 use crate::container::exec::{self, Exec};
 use crate::container::launch::{Launched, Stdio, null, take_said};
+use crate::kernel::namespace::CONTAINER;
 use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::model::{HookKind, Instance, ProbeKind, Time};
 use crate::manifest::Handler;
@@ -73,8 +74,17 @@ pub fn start(
             let steps = plan::exec_steps(&running.process, running.filter.as_ref(), command)?;
             let stdio = Stdio { input: null()?, output: writer.try_clone()?.into(), error: writer.into() };
             let container = running.child.pidfd.as_fd();
-            let Launched { child, report } =
-                exec::spawn(Exec { container, cgroup: &running.cgroup, steps: &steps, stdio })?;
+            let Launched { child, report } = exec::spawn(Exec {
+                container,
+                cgroup: &running.cgroup,
+                namespaces: CONTAINER,
+                steps: &steps,
+                stdio,
+                terminal: None,
+                preserve: &[],
+                root: None,
+                oom_score_adj: None,
+            })?;
             fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
                 .context("make report pipe non-blocking")?;
             (child, Some(report))

@@ -246,8 +246,16 @@ fn run(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running>
         go: watching.go.as_ref().map(AsFd::as_fd),
     };
     let (stdio, terminal) = (ends.stdio, ends.passage);
-    let Launched { child, report } =
-        launch(Launch { plan: &plan, cgroup: &cgroup, stdio, terminal, watched })?;
+    let Launched { child, report } = launch(Launch {
+        plan: &plan,
+        cgroup: &cgroup,
+        stdio,
+        terminal,
+        watched,
+        runtime: None,
+        preserve: &[],
+        no_pivot: false,
+    })?;
     fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let identity = Identity::of(process::host_pid(child.pidfd.as_fd())?)?;
     let record = InstanceRecord {

@@ -100,21 +100,30 @@ impl Cgroup {
     /// no limit, count or frozen state of its former life applies; one with processes in it is an error. When it fails,
     /// nothing is left that was not there.
     pub fn create(&self) -> Result<()> {
+        self.make(false)
+    }
+
+    /// The same, but a cgroup of this path without processes is taken as it is, with its limits.
+    pub fn create_or_take(&self) -> Result<()> {
+        self.make(true)
+    }
+
+    fn make(&self, take: bool) -> Result<()> {
         const ATTEMPTS: usize = 10;
         for _ in 1..ATTEMPTS {
-            match self.try_create() {
+            match self.try_create(take) {
                 // Somebody else has just removed a parent that he found empty.
                 Err(error) if tree::was_gone(&error) => {}
                 result => return result,
             }
         }
-        self.try_create()
+        self.try_create(take)
     }
 
-    fn try_create(&self) -> Result<()> {
+    fn try_create(&self, take: bool) -> Result<()> {
         let mut made = Vec::new();
         for (root, _) in self.hierarchy.mounts() {
-            if let Err(error) = self.create_below(root, &mut made) {
+            if let Err(error) = self.create_below(root, take, &mut made) {
                 for dir in made.iter().rev() {
                     // A parent in which somebody else has meanwhile made a cgroup stays.
                     tree::remove_one(dir)?;
@@ -125,7 +134,7 @@ impl Cgroup {
         Ok(())
     }
 
-    fn create_below(&self, root: &Path, made: &mut Vec<PathBuf>) -> Result<()> {
+    fn create_below(&self, root: &Path, take: bool, made: &mut Vec<PathBuf>) -> Result<()> {
         let mut dir = root.to_owned();
         let mut parts = self.path.split('/').peekable();
         while let Some(part) = parts.next() {
@@ -137,6 +146,12 @@ impl Cgroup {
             let is_leaf = parts.peek().is_none();
             match fs::create_dir(&dir) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_leaf => continue,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && take => {
+                    let holders = [dir.clone()];
+                    let free = tree::procs(&dir)?.is_empty();
+                    ensure!(free, "cgroup {} is in use by {}", dir.display(), processes::holders(&holders)?);
+                    continue;
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => renew(&dir)?,
                 other => other.with_context(|| format!("make cgroup {}", dir.display()))?,
             }

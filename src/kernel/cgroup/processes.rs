@@ -127,6 +127,25 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Whether all processes of the cgroup are stopped by [`Cgroup::freeze`].
+    pub fn is_frozen(&self) -> Result<bool> {
+        if self.is_v2() {
+            return Ok(tree::keyed(&tree::read(&self.dir(""), "cgroup.events")?, "frozen") == Some(1));
+        }
+        Ok(tree::read(&self.dir("freezer"), "freezer.state")? == "FROZEN")
+    }
+
+    /// Sends a signal to every process of the cgroup and below. One that is made meanwhile may miss it.
+    pub fn signal(&self, number: i32) -> Result<()> {
+        let signal = Signal::try_from(number).context("read signal")?;
+        self.pids()?.into_iter().filter(|pid| *pid > 0).try_for_each(|pid| {
+            match kill(Pid::from_raw(pid), signal) {
+                Ok(()) | Err(Errno::ESRCH) => Ok(()),
+                Err(error) => Err(error).with_context(|| format!("signal {pid} in cgroup {}", self.path)),
+            }
+        })
+    }
+
     fn request_freeze(&self) -> Result<()> {
         let (file, value) = if self.is_v2() { ("cgroup.freeze", "1") } else { ("freezer.state", "FROZEN") };
         tree::write(&self.dir("freezer"), file, value)
@@ -136,11 +155,7 @@ impl Cgroup {
         let end = Instant::now() + deadline;
         let mut pause = Pause::default();
         loop {
-            let frozen = if self.is_v2() {
-                tree::keyed(&tree::read(&self.dir(""), "cgroup.events")?, "frozen") == Some(1)
-            } else {
-                tree::read(&self.dir("freezer"), "freezer.state")? == "FROZEN"
-            };
+            let frozen = self.is_frozen()?;
             let left = end.saturating_duration_since(Instant::now());
             if frozen || left.is_zero() {
                 return Ok(frozen);

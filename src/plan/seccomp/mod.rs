@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, ensure};
 use oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag, LinuxSeccompOperator,
 };
@@ -36,6 +36,7 @@ mod ret {
     pub const TRAP: u32 = 0x0003_0000;
     pub const ERRNO: u32 = 0x0005_0000;
     pub const TRACE: u32 = 0x7ff0_0000;
+    pub const NOTIFY: u32 = 0x7fc0_0000;
     pub const LOG: u32 = 0x7ffc_0000;
     pub const ALLOW: u32 = 0x7fff_0000;
 }
@@ -65,7 +66,7 @@ struct Condition {
 /// Compiles a filter.
 ///
 /// # Errors
-/// What the kernel does not have: a seventh argument, a program of more than 4096 instructions, `SCMP_ACT_NOTIFY`.
+/// What the kernel does not have: a seventh argument, a program of more than 4096 instructions.
 pub fn compile(filter: &LinuxSeccomp) -> Result<Program> {
     let default = action(filter.default_action(), filter.default_errno_ret())?;
     let wanted = filter.architectures().as_deref().unwrap_or_default();
@@ -79,7 +80,13 @@ pub fn compile(filter: &LinuxSeccomp) -> Result<Program> {
         "the filter takes {} instructions, the kernel at most {LONGEST}",
         instructions.len()
     );
-    Ok(Program { instructions, flags: flags(filter) })
+    let mut flags = flags(filter);
+    if notifies(filter) {
+        flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    } else {
+        flags &= !WAIT_KILLABLE_RECV; // the kernel takes it with a listener only
+    }
+    Ok(Program { instructions, flags })
 }
 
 /// For one architecture: from which number on a call is treated how, ascending from 0.
@@ -87,6 +94,10 @@ fn ranges(filter: &LinuxSeccomp, arch: &Arch, default: u32) -> Result<Vec<(u32, 
     let mut calls: BTreeMap<u32, Outcome> = BTreeMap::new();
     for rule in filter.syscalls().iter().flatten() {
         let does = action(rule.action(), rule.errno_ret())?;
+        // What would be done anyway is no rule, whatever stands before or after it.
+        if does == default {
+            continue;
+        }
         let alternatives = conditions(rule.args().as_deref().unwrap_or_default())?;
         // A name that this architecture does not have cannot be called.
         for number in rule.names().iter().filter_map(|name| arch.number(name)) {
@@ -152,8 +163,20 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
         ScmpActTrace => ret::TRACE | data,
         ScmpActLog => ret::LOG,
         ScmpActAllow => ret::ALLOW,
-        ScmpActNotify => bail!("SCMP_ACT_NOTIFY is not supported yet"),
+        ScmpActNotify => ret::NOTIFY,
     })
+}
+
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`
+const WAIT_KILLABLE_RECV: u64 = 1 << 5;
+
+/// Whether some call is to be decided by an agent, who listens at `listenerPath`.
+pub fn notifies(filter: &LinuxSeccomp) -> bool {
+    let rules = filter.syscalls().iter().flatten();
+    rules
+        .map(|rule| rule.action())
+        .chain([filter.default_action()])
+        .any(|action| action == LinuxSeccompAction::ScmpActNotify)
 }
 
 fn flags(filter: &LinuxSeccomp) -> u64 {
@@ -161,8 +184,7 @@ fn flags(filter: &LinuxSeccomp) -> u64 {
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync => libc::SECCOMP_FILTER_FLAG_TSYNC,
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => libc::SECCOMP_FILTER_FLAG_LOG,
         LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-        // Means something for notifications only.
-        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => 0,
+        LinuxSeccompFilterFlag::SeccompFilterFlagWaitKillableRecv => WAIT_KILLABLE_RECV,
     };
     filter.flags().iter().flatten().map(flag).fold(0, |all, one| all | one)
 }

@@ -1,0 +1,91 @@
+//! `barepod-oci create`
+
+use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{from_sealed_copy, preserved, write_pid_file};
+use crate::container::launch::stdio_of_this_process;
+use crate::container::oci::create;
+use crate::kernel::process;
+
+/// Make a container, up to the point where `start` lets its program run.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub making: Making,
+    /// Container id
+    pub id: String,
+}
+
+/// What `create` and `run` have in common.
+#[derive(Debug, Args)]
+pub struct Making {
+    /// Directory with config.json
+    #[arg(short, long, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Send the other end of the container's terminal to this socket
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Write the pid of the container's first process here
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Pass this many descriptors on, from 3
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+    /// Do without pivot_root(2), which cannot leave the initial ramfs
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Leave the session keyring as it is
+    #[arg(long)]
+    pub no_new_keyring: bool,
+}
+
+impl Making {
+    /// As the container layer wants it.
+    pub fn options(
+        &self,
+        wait_for_start: bool,
+        console: Option<OwnedFd>,
+        preserve: Vec<RawFd>,
+    ) -> Result<create::Options> {
+        Ok(create::Options {
+            wait_for_start,
+            console,
+            preserve,
+            no_pivot: self.no_pivot,
+            no_new_keyring: self.no_new_keyring,
+            stdio: stdio_of_this_process()?,
+        })
+    }
+
+    /// The connection to the console socket.
+    pub fn console(&self) -> Result<Option<OwnedFd>> {
+        self.console_socket.as_deref().map(connect).transpose()
+    }
+}
+
+/// Connects to a socket that takes a terminal.
+pub fn connect(path: &Path) -> Result<OwnedFd> {
+    let socket = UnixStream::connect(path);
+    Ok(socket.with_context(|| format!("connect to console socket {}", path.display()))?.into())
+}
+
+/// Runs the verb.
+pub fn main(root: &Path, options: &Options) -> Result<i32> {
+    from_sealed_copy()?;
+    let making = &options.making;
+    let preserve = preserved(making.preserve_fds);
+    let making_options = making.options(true, making.console()?, preserve)?;
+    let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
+    let pid = container.record.process.as_ref().map_or(child.pid, |process| process.pid);
+    if let Err(error) = write_pid_file(making.pid_file.as_ref(), pid) {
+        process::kill(std::os::fd::AsFd::as_fd(&child.pidfd))?;
+        crate::container::oci::delete::delete(root, &options.id, true)?;
+        return Err(error);
+    }
+    Ok(0)
+}

@@ -1,0 +1,111 @@
+//! `barepod-oci run`
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+use nix::sys::signal::Signal;
+
+use super::create::Making;
+use super::{from_sealed_copy, preserved, write_pid_file};
+use crate::cli::terminal as relay;
+use crate::container::oci::{Container, create, delete, start};
+use crate::kernel::process::{self, Child};
+use crate::kernel::{pass, poll};
+
+/// Make and start a container, wait for it and delete it.
+#[derive(Debug, Args)]
+pub struct Options {
+    #[command(flatten)]
+    making: Making,
+    /// Return when the program runs, and leave it running
+    #[arg(short, long)]
+    detach: bool,
+    /// Do not delete it when it has ended
+    #[arg(long)]
+    keep: bool,
+    /// Container id
+    id: String,
+}
+
+/// What is passed on to the container's first process.
+const PASSED_ON: [Signal; 8] = [
+    Signal::SIGHUP,
+    Signal::SIGINT,
+    Signal::SIGQUIT,
+    Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGCONT,
+    Signal::SIGWINCH,
+];
+
+/// Runs the verb.
+pub fn main(root: &Path, options: &Options) -> Result<i32> {
+    from_sealed_copy()?;
+    let making = &options.making;
+    let preserve = preserved(making.preserve_fds);
+    let console = making.console()?;
+    // Without a console socket the terminal is shown here; a process without one is the usual case and makes none.
+    let (shown, terminal) = match (options.detach, console) {
+        (_, Some(console)) => (None, Some(console)),
+        (true, None) => (None, None),
+        (false, None) => wants_terminal(making)?.then(pass::pair).transpose()?.unzip(),
+    };
+    let making_options = making.options(false, terminal, preserve)?;
+    let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
+    match started(&container, &child, options).and_then(|()| wait(&child, options, shown)) {
+        Ok(code) if options.detach || options.keep => Ok(code),
+        result => {
+            delete::delete(root, &options.id, true).context("delete")?;
+            result
+        }
+    }
+}
+
+fn wants_terminal(making: &Making) -> Result<bool> {
+    let text = std::fs::read_to_string(making.bundle.join("config.json")).context("read config.json")?;
+    let spec = crate::container::oci::parse(&text)?;
+    Ok(spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true)))
+}
+
+fn started(container: &Container, child: &Child, options: &Options) -> Result<()> {
+    let pid = container.record.process.as_ref().map_or(child.pid, |process| process.pid);
+    write_pid_file(options.making.pid_file.as_ref(), pid)?;
+    start::after_start(container, &container.spec()?)
+}
+
+/// Waits for the program, and passes signals on to it; its exit code.
+fn wait(child: &Child, options: &Options, shown: Option<OwnedFd>) -> Result<i32> {
+    if options.detach {
+        return Ok(0);
+    }
+    if let Some(socket) = shown {
+        let signals = relay::block_signals()?;
+        let master = pass::receive(socket.as_fd(), &mut [0; 64]).context("take the terminal")?.1.pop();
+        if let Some(signal) =
+            relay::relay(master.context("no terminal came")?, child.pidfd.as_fd(), &signals, true)?
+        {
+            process::signal(child.pidfd.as_fd(), signal)?;
+        }
+    } else {
+        let signals = poll::signals(&PASSED_ON)?;
+        loop {
+            let mut all = [
+                PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN),
+                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            ];
+            poll::any(&mut all, PollTimeout::NONE)?;
+            if all[0].any() == Some(true) {
+                break;
+            }
+            while let Some(signal) = signals.read_signal().context("read signalfd")? {
+                process::signal(child.pidfd.as_fd(), signal.ssi_signo as i32)?;
+            }
+        }
+    }
+    let status = process::wait(child, None)?.context("the container has no status")?;
+    Ok(process::exit_code(status).0)
+}

@@ -1,0 +1,290 @@
+//! `create` and `run`: from a bundle to a container that waits for `start`, or to one whose program runs.
+
+use std::fs::{self, DirBuilder};
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::{Process, Spec};
+
+use super::step::Runtime;
+use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, parse, start};
+use crate::container::child::{Said, Watched};
+use crate::container::launch::{Launch, Launched, Stdio, discard, hear_next, launch};
+use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
+use crate::kernel::identity;
+use crate::kernel::process::{self, Child, Identity};
+use crate::plan::oci::{OciStep, runtime_hooks, wait_for_start};
+use crate::plan::{self, Plan, Rootfs, Step};
+
+/// What `create` and `run` are told beside the bundle.
+pub struct Options {
+    /// Wait for `start` before the program is executed.
+    pub wait_for_start: bool,
+    /// Socket to which the other end of a terminal is sent.
+    pub console: Option<OwnedFd>,
+    /// The descriptors from 3 on that the program is to have.
+    pub preserve: Vec<RawFd>,
+    /// Do without pivot_root(2).
+    pub no_pivot: bool,
+    /// Leave the session keyring as it is.
+    pub no_new_keyring: bool,
+    /// Standard streams.
+    pub stdio: Stdio,
+}
+
+/// A container on its way, and what undoing it needs.
+struct Making<'a> {
+    container: Container,
+    spec: &'a Spec,
+    cgroup: &'a Cgroup,
+}
+
+/// Makes the container of a bundle. Either it is there when this returns, or nothing of it.
+pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<(Container, Child)> {
+    check_id(id)?;
+    let bundle = fs::canonicalize(bundle).with_context(|| format!("find bundle {}", bundle.display()))?;
+    let text = fs::read_to_string(bundle.join(CONFIG)).context("read config.json")?;
+    let spec = parse(&text)?;
+    check_version(spec.version())?;
+    // The plan refuses what is not done, before anything exists.
+    let hierarchy = Hierarchy::detect()?;
+    let rootfs = bundle.join(spec.root().as_ref().context("root is missing")?.path());
+    let process = spec.process().as_ref().context("process is missing")?;
+    ensure!(
+        process.terminal() == Some(true) || options.console.is_none(),
+        "a console socket is of no use: process.terminal is not true"
+    );
+    let plan = make_plan(&spec, &bundle, &rootfs, process, hierarchy.version() == Version::V2, &options)?;
+    let linux = spec.linux().as_ref().context("linux is missing")?;
+    let cgroup = Cgroup::new(&hierarchy, &cgroup_path(linux.cgroups_path().as_deref(), id)?)?;
+
+    // The directory is the claim on the id; whatever fails after this takes it away again.
+    let directory = claim(root, id)?;
+    let container = Container {
+        directory: directory.clone(),
+        record: Record {
+            id: id.to_owned(),
+            oci_version: spec.version().clone(),
+            bundle,
+            rootfs,
+            created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
+            process: None,
+            cgroup: cgroup.path().to_owned(),
+            annotations: spec.annotations().clone(),
+            mounts_on_host: plan.steps.contains(&Step::Oci(OciStep::Chroot)),
+        },
+    };
+    // It undoes itself when it fails, and it fails when the cgroup is somebody else's: nothing of his may be killed below.
+    // One that the spec names may have been prepared.
+    let is_own = cgroup.path() == own_cgroup(id);
+    if let Err(error) = if is_own { cgroup.create() } else { cgroup.create_or_take() } {
+        fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
+        return Err(error);
+    }
+    let mut making = Making { container, spec: &spec, cgroup: &cgroup };
+    match making.make(&plan, &text, options) {
+        Ok(child) => Ok((making.container, child)),
+        Err(error) => {
+            making.undo().with_context(|| format!("clean up after: {error:#}"))?;
+            Err(error)
+        }
+    }
+}
+
+impl Making<'_> {
+    fn make(&mut self, plan: &Plan, config: &str, options: Options) -> Result<Child> {
+        let directory = &self.container.directory;
+        // First of all what `delete --force` needs, should this be interrupted.
+        self.container.save()?;
+        fs::write(directory.join(CONFIG), config).context("keep config.json")?;
+        if let Some(resources) = self.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+            self.cgroup.apply(resources)?;
+        }
+        let listener = options.wait_for_start.then(|| start::listen(directory)).transpose()?;
+        let (answers, mut answer) = std::io::pipe().context("make answer pipe")?;
+        let agent = agent(self.spec)?;
+        // Only the host's root may map the owners of its filesystems.
+        let mapped = id_map::sources(&plan.steps)?;
+        let runtime = Runtime {
+            answers: answers.as_fd(),
+            start: listener.as_ref().map(AsFd::as_fd),
+            agent: agent.as_ref().map(AsFd::as_fd),
+            mapped: &mapped,
+        };
+        let Launched { child, mut report } = launch(Launch {
+            plan,
+            cgroup: self.cgroup,
+            stdio: options.stdio,
+            terminal: options.console,
+            watched: Watched::default(),
+            runtime: Some(runtime),
+            preserve: &options.preserve,
+            no_pivot: options.no_pivot,
+        })?;
+        drop(answers); // so that our end is noticed
+        let mut text = Vec::new();
+        let made = loop {
+            match hear_next(&mut report, &mut text) {
+                Ok(None) => break self.take_process(&child),
+                Ok(Some(Said::Failed(failure))) => {
+                    break Err(anyhow::anyhow!("{}: {}", failure.does, failure.error));
+                }
+                Ok(Some(Said::Waits { step })) if step == OciStep::WaitForStart.name() => {
+                    break self.take_process(&child).and_then(|()| start::publish(&self.container.directory));
+                }
+                Ok(Some(Said::Waits { step })) => {
+                    if let Err(error) = self.answer(&step, plan, &child, &mut answer) {
+                        break Err(error);
+                    }
+                }
+                Ok(Some(Said::Performed { .. })) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        if made.is_err() {
+            discard(&child)?;
+        }
+        made.map(|()| child)
+    }
+
+    /// Does what the child waits for.
+    fn answer(&mut self, step: &str, plan: &Plan, child: &Child, answer: &mut impl Write) -> Result<()> {
+        let words = match step {
+            "maps" => {
+                let pid = process::host_pid(child.pidfd.as_fd())?;
+                identity::write_id_maps(pid, &plan.maps.users, &plan.maps.groups)?;
+                "done".to_owned()
+            }
+            "runtime-hooks" => {
+                self.take_process(child)?;
+                let state = self.container.state_with(super::Status::Creating).to_string();
+                // prestart is from a time when there was no status "creating".
+                let before = self.container.state_with(super::Status::Created).to_string();
+                for (kind, state) in [("prestart", &before), ("createRuntime", &state)] {
+                    let hooks = self.spec.hooks().as_ref().map(|hooks| runtime_hooks(hooks, kind));
+                    hooks::run_all(kind, &hooks.unwrap_or_default(), state, &self.container.record.bundle)?;
+                }
+                state
+            }
+            _ => bail!("the container process waits for {step}, which nobody knows"),
+        };
+        writeln!(answer, "{words}").context("answer the container process")
+    }
+
+    /// Writes down which process it is.
+    fn take_process(&mut self, child: &Child) -> Result<()> {
+        if self.container.record.process.is_none() {
+            let pid = process::host_pid(child.pidfd.as_fd())?;
+            self.container.record.process = Some(Identity::of(pid)?);
+            self.container.save()?;
+        }
+        Ok(())
+    }
+
+    fn undo(&self) -> Result<()> {
+        self.container.unmount()?;
+        delete::remove_cgroup(self.cgroup, &self.container.record.id)?;
+        let directory = &self.container.directory;
+        fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))
+    }
+}
+
+/// The connection to the agent of a filter that asks one. He may be just about to listen.
+fn agent(spec: &Spec) -> Result<Option<UnixStream>> {
+    let Some(filter) = plan::filter(spec).filter(|filter| plan::seccomp::notifies(filter)) else {
+        return Ok(None);
+    };
+    let path = filter.listener_path().as_deref().context("linux.seccomp: listenerPath is missing")?;
+    let deadline = Instant::now() + Duration::from_millis(500);
+    loop {
+        match UnixStream::connect(path) {
+            Ok(socket) => return Ok(Some(socket)),
+            Err(_) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+            Err(error) => {
+                return Err(error).with_context(|| format!("connect to listenerPath {}", path.display()));
+            }
+        }
+    }
+}
+
+fn make_plan(
+    spec: &Spec,
+    bundle: &Path,
+    rootfs: &Path,
+    process: &Process,
+    v2: bool,
+    options: &Options,
+) -> Result<Plan> {
+    let mut plan = plan::plan(spec, bundle, Rootfs::Directory(rootfs.to_owned()), v2)?;
+    if !options.no_new_keyring {
+        let at = plan.steps.iter().position(|step| *step == Step::ResetProcess).map_or(0, |at| at + 1);
+        plan.steps.insert(at, Step::Oci(OciStep::SessionKeyring));
+    }
+    if options.wait_for_start {
+        wait_for_start(&mut plan.steps, process);
+    }
+    Ok(plan)
+}
+
+fn claim(root: &Path, id: &str) -> Result<PathBuf> {
+    let directory = root.join(id);
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    private.recursive(true).create(root).with_context(|| format!("make {}", root.display()))?;
+    match private.recursive(false).create(&directory) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => bail!("container id is in use"),
+        other => other.with_context(|| format!("make {}", directory.display()))?,
+    }
+    Ok(directory)
+}
+
+/// `ociVersion` is a semantic version; another major one may mean anything.
+fn check_version(version: &str) -> Result<()> {
+    let (numbers, _) = version.split_once(['-', '+']).unwrap_or((version, ""));
+    let parts: Vec<Option<u64>> = numbers.split('.').map(|part| part.parse().ok()).collect();
+    match parts.as_slice() {
+        [Some(1), Some(_), Some(_)] => Ok(()),
+        [Some(major), Some(_), Some(_)] => bail!("ociVersion {version}: major version {major} is not known"),
+        _ => bail!("ociVersion {version:?} is not a semantic version"),
+    }
+}
+
+/// The cgroup of a container whose spec names none.
+pub(super) fn own_cgroup(id: &str) -> String {
+    format!("barepod-oci/{id}")
+}
+
+/// `linux.cgroupsPath` below the hierarchy's root, or one of our own.
+fn cgroup_path(given: Option<&Path>, id: &str) -> Result<String> {
+    let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(own_cgroup(id)) };
+    let path = path.to_str().context("linux.cgroupsPath is not UTF-8")?;
+    ensure!(!path.contains(':'), "linux.cgroupsPath {path}: the systemd form needs --systemd-cgroup");
+    Ok(path.trim_matches('/').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_cgroups_path_is_taken_below_the_root_of_the_hierarchy() {
+        assert_eq!(cgroup_path(Some(Path::new("/a/b")), "x").unwrap(), "a/b");
+        assert_eq!(cgroup_path(None, "x").unwrap(), "barepod-oci/x");
+        assert!(cgroup_path(Some(Path::new("system.slice:runc:x")), "x").is_err());
+    }
+
+    #[test]
+    fn versions_of_the_specification_that_are_not_1_are_refused() {
+        for good in ["1.0.0", "1.2.1", "1.0.2-dev", "1.3.0+x"] {
+            check_version(good).unwrap();
+        }
+        for bad in ["", "2.0.0", "0.9.0", "1", "1.x.0", "one"] {
+            assert!(check_version(bad).is_err(), "{bad}");
+        }
+    }
+}

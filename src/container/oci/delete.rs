@@ -1,0 +1,84 @@
+//! `kill` and `delete`.
+
+use std::fs;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Container, DEADLINE, Status, create, hooks, load};
+use crate::kernel::cgroup::Cgroup;
+use crate::kernel::process;
+use crate::plan::oci::runtime_hooks;
+
+/// Sends a signal to the container's first process, or with `all` to every process of its cgroup.
+pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
+    let cgroup = container.cgroup()?;
+    if all {
+        return cgroup.signal(signal);
+    }
+    // The words that engines look for.
+    let Ok(pidfd) = container.process() else { bail!("container not running") };
+    process::signal(pidfd.as_fd(), signal)?;
+    // A frozen process takes no signal, not even this one, before it goes on.
+    if signal == libc::SIGKILL && cgroup.is_frozen()? {
+        cgroup.thaw()?;
+    }
+    Ok(())
+}
+
+/// Kills whatever runs in the container's cgroup.
+pub(super) fn kill_rest(container: &Container) -> Result<()> {
+    container.cgroup()?.kill(DEADLINE)
+}
+
+/// How long a container may be about to end when it is deleted.
+const ENDING: Duration = Duration::from_millis(100);
+
+/// Removes a container that has ended or was never started, or with `force` any, and then runs its poststop hooks.
+///
+/// # Errors
+/// When a hook fails; the container is gone nevertheless.
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
+    let container = match load(root, id) {
+        // As rm -f has it.
+        Err(error) if force && error.to_string().contains("does not exist") => return Ok(()),
+        other => other?,
+    };
+    let mut status = container.status()?;
+    if let (false, Status::Running, Ok(pidfd)) = (force, status, container.process()) {
+        // It may have been killed, or be through, a moment ago.
+        let pid = container.record.process.as_ref().map_or(0, |process| process.pid);
+        process::readable(pidfd.as_fd(), if process::is_dying(pid) { DEADLINE } else { ENDING })?;
+        status = container.status()?;
+    }
+    ensure!(
+        force || matches!(status, Status::Stopped | Status::Created),
+        "container is {status}, not stopped"
+    );
+    if let Ok(pidfd) = container.process() {
+        process::kill(pidfd.as_fd())?;
+        if status == Status::Paused {
+            container.cgroup()?.thaw()?;
+        }
+        ensure!(process::readable(pidfd.as_fd(), DEADLINE)?, "container does not end");
+    }
+    // Before anything goes away, since the hooks are in it.
+    let spec = container.spec();
+    remove_cgroup(&container.cgroup()?, id)?;
+    container.unmount()?;
+    fs::remove_dir_all(&container.directory)
+        .with_context(|| format!("remove {}", container.directory.display()))?;
+    let Ok(spec) = spec else { return Ok(()) }; // creating it was interrupted before there was one
+    let state = container.state_with(Status::Stopped).to_string();
+    let hooks = spec.hooks().as_ref().map(|hooks| runtime_hooks(hooks, "poststop")).unwrap_or_default();
+    hooks::run_all("poststop", &hooks, &state, &container.record.bundle)
+}
+
+/// Kills what is left and removes the cgroup; our own parent of it goes with the last one, one given by the spec stays.
+pub(super) fn remove_cgroup(cgroup: &Cgroup, id: &str) -> Result<()> {
+    cgroup.kill(DEADLINE)?;
+    cgroup.remove(DEADLINE)?;
+    if cgroup.path() == create::own_cgroup(id) { cgroup.remove_empty_parents("") } else { Ok(()) }
+}

@@ -1,0 +1,75 @@
+//! `start`: says go to the child that `create` has left waiting, and hears whether it became the program.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::{Container, Status, delete, hooks};
+use crate::container::launch::hear;
+use crate::kernel::process;
+use crate::plan::oci::runtime_hooks;
+
+/// The socket of a container that was created.
+pub const SOCKET: &str = "start";
+/// Its name before `create` is through, and after somebody has said `start`.
+pub const PREPARED: &str = "start.new";
+const TAKEN: &str = "start.taken";
+
+/// Makes the socket, which a child is to listen at. An address holds 108 bytes, so it is named through a descriptor.
+pub fn listen(directory: &Path) -> Result<UnixListener> {
+    let opened = fs::File::open(directory).context("open the container's directory")?;
+    UnixListener::bind(through(&opened, PREPARED)).context("make the socket for start")
+}
+
+fn through(directory: &fs::File, name: &str) -> PathBuf {
+    format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()).into()
+}
+
+/// The container is created: from now on somebody may start it.
+pub fn publish(directory: &Path) -> Result<()> {
+    fs::rename(directory.join(PREPARED), directory.join(SOCKET)).context("publish the socket for start")
+}
+
+/// Starts a created container; returns when its program runs and the poststart hooks have.
+pub fn start(container: &Container) -> Result<()> {
+    let status = container.status()?;
+    ensure!(status == Status::Created, "container is {status}, not created");
+    let spec = container.spec()?;
+    ensure!(spec.process().is_some(), "process is missing");
+    // Of two that start it, one finds the name.
+    let directory = &container.directory;
+    match fs::rename(directory.join(SOCKET), directory.join(TAKEN)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("container is not created"),
+        other => other.context("take the socket for start")?,
+    }
+    let opened = fs::File::open(directory).context("open the container's directory")?;
+    let mut connection =
+        UnixStream::connect(through(&opened, TAKEN)).context("reach the container process")?;
+    fs::remove_file(directory.join(TAKEN)).context("remove the socket for start")?;
+    let failure = hear(&mut connection)?;
+    if let Some(failure) = failure {
+        bail!("{}: {}", failure.does, failure.error);
+    }
+    after_start(container, &spec)
+}
+
+/// Runs the poststart hooks; when one fails the container does not go on.
+pub fn after_start(container: &Container, spec: &oci_spec::runtime::Spec) -> Result<()> {
+    let Some(hooks) = spec.hooks() else { return Ok(()) };
+    let hooks = runtime_hooks(hooks, "poststart");
+    if hooks.is_empty() {
+        return Ok(());
+    }
+    let state = container.state_with(Status::Running).to_string();
+    let result = hooks::run_all("poststart", &hooks, &state, &container.record.bundle);
+    if result.is_err() {
+        if let Ok(pidfd) = container.process() {
+            process::kill(pidfd.as_fd())?;
+        }
+        delete::kill_rest(container)?;
+    }
+    result
+}

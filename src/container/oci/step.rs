@@ -1,0 +1,158 @@
+//! In the child: performs the steps that only `barepod-oci` has.
+//!
+//! ```text
+//!   child                                   runtime
+//!     │  ── waits {maps} ──────────────────▶  │  writes uid_map and gid_map
+//!     │  ◀── a line ───────────────────────   │
+//!     │  ── waits {runtime-hooks} ─────────▶  │  runs prestart and createRuntime hooks
+//!     │  ◀── the state, a line ────────────   │
+//!     │  ── waits {wait-for-start} ────────▶  │  `create` ends here
+//!     │                                          …
+//!     │  ◀── a connection ─────────────────  start
+//!     │  ── failed {…}, or end of file ────▶  │  as on the first pipe
+//! ```
+
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+
+use super::hooks;
+use crate::container::child::{Outside, Said, Setup, candidates, say};
+use crate::kernel::{identity, pass, schedule, sys};
+use crate::plan::oci::{OciStep, Wait};
+
+/// What a child has of its runtime.
+#[derive(Clone, Copy)]
+pub struct Runtime<'a> {
+    /// Where the answers to its waits come from.
+    pub answers: BorrowedFd<'a>,
+    /// The listening socket of `start`, for a child of `create`.
+    pub start: Option<BorrowedFd<'a>>,
+    /// The agent of a filter for system calls.
+    pub agent: Option<BorrowedFd<'a>>,
+    /// The trees of mounts with mapped owners, in their order.
+    pub mapped: &'a [OwnedFd],
+}
+
+/// Performs one step; after a wait for start, `report` is the connection of whoever said it.
+pub fn perform(step: &OciStep, setup: &mut Setup, outside: Outside, report: &mut File) -> Result<()> {
+    match step {
+        OciStep::Wait(wait) => {
+            let answer = ask(*wait, outside, report)?;
+            if *wait == Wait::RuntimeHooks {
+                setup.state = answer;
+            }
+            Ok(())
+        }
+        OciStep::WaitForStart => {
+            say(&mut *report, &Said::Waits { step: step.name().to_owned() });
+            let socket = outside.runtime.and_then(|runtime| runtime.start).context("nobody says start")?;
+            *report = accept(socket)?;
+            Ok(())
+        }
+        OciStep::Hooks { kind, hooks } => {
+            let status = if *kind == "createContainer" { "creating" } else { "created" };
+            hooks::run_all(kind, hooks, &with_status(&setup.state, status)?, Path::new("/"))
+        }
+        OciStep::SendListener { metadata } => {
+            let agent = outside.runtime.and_then(|runtime| runtime.agent).context("nobody listens")?;
+            let listener = setup.listener.take().context("the filter has no descriptor")?;
+            let state: serde_json::Value =
+                serde_json::from_str(&setup.state).context("understand the state")?;
+            let message = serde_json::json!({
+                "ociVersion": state["ociVersion"],
+                "fds": ["seccompFd"],
+                "pid": state["pid"],
+                "metadata": metadata,
+                "state": state,
+            });
+            pass::send(agent, message.to_string().as_bytes(), &[listener.as_fd()])
+                .context("sendmsg")
+                .map(drop)
+        }
+        OciStep::Chroot => setup.chroot(),
+        OciStep::BecomeRoot => identity::become_root(),
+        OciStep::TimeNamespace(offsets) => {
+            nix::sched::unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)).context("unshare")?;
+            let line = |(clock, secs, nanos): &(String, i64, u32)| format!("{clock} {secs} {nanos}\n");
+            let lines: String = offsets.iter().map(line).collect();
+            if lines.is_empty() { Ok(()) } else { identity::set_time_offsets(setup.proc()?, &lines) }
+        }
+        OciStep::SessionKeyring => match sys::new_session_keyring() {
+            // A kernel without keyrings has none to keep apart.
+            Ok(()) | Err(Errno::ENOSYS) => Ok(()),
+            Err(error) => Err(error).context("keyctl"),
+        },
+        OciStep::FindProgram { cwd, program, env } => find(cwd, program, env),
+        OciStep::Scheduler(attributes) => schedule::set_policy(&schedule::SchedAttr {
+            size: 0,
+            policy: attributes.policy,
+            flags: attributes.flags,
+            nice: attributes.nice,
+            priority: attributes.priority,
+            runtime: attributes.runtime,
+            deadline: attributes.deadline,
+            period: attributes.period,
+        }),
+        OciStep::IoPriority(value) => schedule::set_io_priority(*value),
+        OciStep::Personality(value) => schedule::set_personality(*value),
+        OciStep::MemoryPolicy { mode, nodes } => schedule::set_memory_policy(*mode, nodes),
+        OciStep::Affinity(cpus) => schedule::set_affinity(cpus),
+        OciStep::ExecLabel { file, value } => identity::set_exec_label(setup.proc()?, file, value),
+    }
+}
+
+/// Says what it waits for, and reads the answer, a line. Without one its runtime has gone.
+fn ask(wait: Wait, outside: Outside, report: &mut File) -> Result<String> {
+    let answers = outside.runtime.context("nobody answers")?.answers;
+    say(report, &Said::Waits { step: wait.name().to_owned() });
+    let mut text = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        match nix::unistd::read(answers, &mut piece) {
+            Ok(0) => bail!("the runtime has gone"),
+            Ok(length) => text.extend_from_slice(&piece[..length]),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("read the runtime's answer"),
+        }
+        if text.last() == Some(&b'\n') {
+            return String::from_utf8(text).context("understand the runtime's answer");
+        }
+    }
+}
+
+/// Waits, for as long as it takes, until somebody connects.
+fn accept(socket: BorrowedFd) -> Result<File> {
+    loop {
+        match sys::accept(socket) {
+            Ok(connection) => return Ok(connection.into()),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("accept"),
+        }
+    }
+}
+
+fn with_status(state: &str, status: &str) -> Result<String> {
+    let mut state: serde_json::Value = serde_json::from_str(state).context("understand the state")?;
+    state["status"] = status.into();
+    Ok(state.to_string())
+}
+
+/// The same search as that of execve(2) later, by a look at the mode.
+fn find(cwd: &Path, program: &str, env: &[String]) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut failure = Errno::ENOENT;
+    for candidate in candidates(program, env) {
+        match std::fs::metadata(cwd.join(candidate)) {
+            Ok(found) if found.is_file() && found.permissions().mode() & 0o111 != 0 => return Ok(()),
+            Ok(_) => failure = Errno::EACCES,
+            Err(_) => {}
+        }
+    }
+    ensure!(failure != Errno::ENOENT || program.contains('/'), "executable file not found in $PATH");
+    Err(failure.into())
+}

@@ -1,0 +1,370 @@
+//! Steps that only `barepod-oci` has. A container of a pod never asks for them (its bundle is refused), so they hang at the
+//! side of the list that pods are made of: [`add`] puts them into their places.
+
+use std::fmt;
+
+use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::{
+    Hook, Hooks, IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSchedulerFlag,
+    LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process, Scheduler, Spec,
+};
+use serde::Serialize;
+
+use super::seccomp;
+use super::step::Step;
+
+/// A step of an OCI container that no container of a pod has.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OciStep {
+    /// Tells the runtime, and goes on when it has answered.
+    Wait(Wait),
+    /// Goes on when somebody says `start`.
+    WaitForStart,
+    /// seccomp_unotify(2): passes the descriptor of the filter just installed on to the agent that is to decide.
+    SendListener {
+        /// `listenerMetadata`.
+        metadata: String,
+    },
+    /// Runs hooks in the container's namespaces.
+    Hooks {
+        /// `createContainer` or `startContainer`.
+        kind: &'static str,
+        /// In order.
+        hooks: Vec<Hook>,
+    },
+    /// chroot(2), where the container has no mount namespace of its own.
+    Chroot,
+    /// setresuid(2), setresgid(2): root of the user namespace.
+    BecomeRoot,
+    /// unshare(2) of the time namespace: the next execve(2) enters it.
+    TimeNamespace(Vec<(String, i64, u32)>),
+    /// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`.
+    SessionKeyring,
+    /// Looks whether there is a program to execute, so that `create` fails and not `start`.
+    FindProgram {
+        /// Working directory, which a relative path starts at.
+        cwd: std::path::PathBuf,
+        /// The program as the spec names it.
+        program: String,
+        /// Environment, for its `PATH`.
+        env: Vec<String>,
+    },
+    /// sched_setattr(2).
+    Scheduler(SchedulerAttributes),
+    /// ioprio_set(2): class and level in one number.
+    IoPriority(u32),
+    /// personality(2).
+    Personality(u64),
+    /// set_mempolicy(2).
+    MemoryPolicy {
+        /// `MPOL_*`, with its flags.
+        mode: i32,
+        /// NUMA nodes.
+        nodes: Vec<usize>,
+    },
+    /// sched_setaffinity(2): CPU numbers.
+    Affinity(Vec<usize>),
+    /// proc_pid_attr(5): a label for execve(2), by the security module's file and the value for it.
+    ExecLabel {
+        /// `attr/exec`, `attr/apparmor/exec`.
+        file: &'static str,
+        /// What is written.
+        value: String,
+    },
+}
+
+/// What a child waits for the runtime to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Wait {
+    /// Write the maps of its new user namespace.
+    Maps,
+    /// Run the hooks of the runtime's side.
+    RuntimeHooks,
+}
+
+impl Wait {
+    /// The word for it between child and runtime.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wait::Maps => "maps",
+            Wait::RuntimeHooks => "runtime-hooks",
+        }
+    }
+}
+
+/// struct sched_attr of sched_setattr(2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SchedulerAttributes {
+    /// `SCHED_*`.
+    pub policy: u32,
+    /// `SCHED_FLAG_*`.
+    pub flags: u64,
+    /// -20 to 19.
+    pub nice: i32,
+    /// Of the real-time policies.
+    pub priority: u32,
+    /// Nanoseconds, of `SCHED_DEADLINE`.
+    pub runtime: u64,
+    /// Nanoseconds.
+    pub deadline: u64,
+    /// Nanoseconds.
+    pub period: u64,
+}
+
+impl OciStep {
+    /// The step's short name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            OciStep::Wait(wait) => wait.name(),
+            OciStep::WaitForStart => "wait-for-start",
+            OciStep::SendListener { .. } => "send-listener",
+            OciStep::Hooks { .. } => "hooks",
+            OciStep::Chroot => "chroot",
+            OciStep::BecomeRoot => "become-root",
+            OciStep::TimeNamespace(_) => "time-namespace",
+            OciStep::SessionKeyring => "session-keyring",
+            OciStep::FindProgram { .. } => "find-program",
+            OciStep::Scheduler(_) => "scheduler",
+            OciStep::IoPriority(_) => "io-priority",
+            OciStep::Personality(_) => "personality",
+            OciStep::MemoryPolicy { .. } => "memory-policy",
+            OciStep::Affinity(_) => "affinity",
+            OciStep::ExecLabel { .. } => "exec-label",
+        }
+    }
+}
+
+impl fmt::Display for OciStep {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            OciStep::Wait(Wait::Maps) => write!(f, "wait for the maps of the user namespace"),
+            OciStep::Wait(Wait::RuntimeHooks) => write!(f, "wait for the runtime's hooks"),
+            OciStep::WaitForStart => write!(f, "wait for start"),
+            OciStep::SendListener { .. } => write!(f, "pass the filter's descriptor to its agent"),
+            OciStep::Hooks { kind, .. } => write!(f, "run {kind} hooks"),
+            OciStep::Chroot => write!(f, "chroot"),
+            OciStep::BecomeRoot => write!(f, "become root of the user namespace"),
+            OciStep::TimeNamespace(_) => write!(f, "make a time namespace"),
+            OciStep::SessionKeyring => write!(f, "make a session keyring"),
+            OciStep::FindProgram { program, .. } => write!(f, "find {program}"),
+            OciStep::Scheduler(attributes) => write!(f, "set scheduling policy {}", attributes.policy),
+            OciStep::IoPriority(value) => write!(f, "set I/O priority {value:#x}"),
+            OciStep::Personality(value) => write!(f, "set personality {value:#x}"),
+            OciStep::MemoryPolicy { mode, nodes } => {
+                write!(f, "set memory policy {mode:#x} on nodes {nodes:?}")
+            }
+            OciStep::Affinity(cpus) => write!(f, "run on CPUs {cpus:?}"),
+            OciStep::ExecLabel { file, value } => write!(f, "write {value} to {file}"),
+        }
+    }
+}
+
+/// Puts what only `barepod-oci` does into the steps of a container, each where the specification wants it.
+pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> {
+    // "before the pivot_root operation is executed", and after everything has been made that they may look at.
+    // While the root can be written to, too.
+    let pivot = steps.iter().position(|step| matches!(step, Step::FinishReadonly { .. }));
+    let mut before_pivot = Vec::new();
+    let mut before_program = Vec::new();
+    let filter = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    let notifies = filter.is_some_and(seccomp::notifies);
+    let mut wants_state = notifies;
+    if let Some(hooks) = spec.hooks() {
+        #[allow(deprecated)] // engines still write it
+        let runtime = [hooks.prestart(), hooks.create_runtime()];
+        let container = [hooks.create_container(), hooks.start_container()];
+        wants_state |=
+            runtime.iter().chain(&container).any(|list| list.as_ref().is_some_and(|list| !list.is_empty()));
+        before_pivot.extend(hooks_step("createContainer", hooks.create_container(), None));
+        before_program.extend(hooks_step("startContainer", hooks.start_container(), process.env().as_ref()));
+    }
+    if wants_state {
+        before_pivot.insert(0, Step::Oci(OciStep::Wait(Wait::RuntimeHooks)));
+    }
+    before_pivot.extend(label_steps(process));
+    if let Some(pivot) = pivot {
+        steps.splice(pivot..pivot, before_pivot);
+    }
+    let scheduling = scheduling(process, spec.linux().as_ref())?;
+    // As long as the process may raise its own priority.
+    let at = steps.iter().position(|step| matches!(step, Step::Bounding(_))).unwrap_or(0);
+    steps.splice(at..at, scheduling);
+    let at = before_filter(steps);
+    steps.splice(at..at, before_program);
+    if notifies {
+        let listener = filter.and_then(|filter| filter.listener_path().clone());
+        ensure!(listener.is_some(), "linux.seccomp: SCMP_ACT_NOTIFY needs a listenerPath");
+        let at = steps.iter().position(|step| matches!(step, Step::Seccomp(_))).map_or(0, |at| at + 1);
+        let metadata = filter.and_then(|filter| filter.listener_metadata().clone()).unwrap_or_default();
+        steps.insert(at, Step::Oci(OciStep::SendListener { metadata }));
+    }
+    Ok(())
+}
+
+/// `linux.seccomp` holds for all that comes after it, so whatever a filter may forbid stands before.
+fn before_filter(steps: &[Step]) -> usize {
+    let filter = steps.iter().position(|step| matches!(step, Step::Seccomp(_)));
+    filter.unwrap_or(steps.len().saturating_sub(1))
+}
+
+/// Makes the child of `create` wait for `start`; what would make the program fail is looked for before.
+pub fn wait_for_start(steps: &mut Vec<Step>, process: &Process) {
+    let hooks = |step: &Step| matches!(step, Step::Oci(OciStep::Hooks { kind: "startContainer", .. }));
+    // The agent of a filter is told about it in `create` already.
+    let told = steps.iter().position(|step| matches!(step, Step::Oci(OciStep::SendListener { .. })));
+    let at = steps.iter().position(hooks).unwrap_or_else(|| told.map_or(before_filter(steps), |at| at + 1));
+    let find = OciStep::FindProgram {
+        cwd: process.cwd().clone(),
+        program: process.args().iter().flatten().next().cloned().unwrap_or_default(),
+        env: process.env().clone().unwrap_or_default(),
+    };
+    steps.splice(at..at, [find, OciStep::WaitForStart].map(Step::Oci));
+}
+
+/// `env` is for hooks that have none of their own.
+fn hooks_step(kind: &'static str, hooks: &Option<Vec<Hook>>, env: Option<&Vec<String>>) -> Option<Step> {
+    let mut hooks = hooks.clone().filter(|hooks| !hooks.is_empty())?;
+    for hook in hooks.iter_mut().filter(|hook| hook.env().is_none()) {
+        hook.set_env(env.cloned());
+    }
+    Some(Step::Oci(OciStep::Hooks { kind, hooks }))
+}
+
+/// The hooks of the runtime's side, by their names in the specification.
+pub fn runtime_hooks(hooks: &Hooks, kind: &str) -> Vec<Hook> {
+    #[allow(deprecated)]
+    let list = match kind {
+        "prestart" => hooks.prestart(),
+        "createRuntime" => hooks.create_runtime(),
+        "poststart" => hooks.poststart(),
+        "poststop" => hooks.poststop(),
+        _ => &None,
+    };
+    list.clone().unwrap_or_default()
+}
+
+/// `process.apparmorProfile`, `process.selinuxLabel`.
+pub fn label_steps(process: &Process) -> Vec<Step> {
+    let given = |field: &Option<String>| field.clone().filter(|value| !value.is_empty());
+    let apparmor = given(process.apparmor_profile())
+        .map(|profile| OciStep::ExecLabel { file: "attr/apparmor/exec", value: format!("exec {profile}") });
+    let selinux =
+        given(process.selinux_label()).map(|label| OciStep::ExecLabel { file: "attr/exec", value: label });
+    apparmor.into_iter().chain(selinux).map(Step::Oci).collect()
+}
+
+/// How the process is scheduled: `process.scheduler`, `process.ioPriority`, `linux.personality`, `execCPUAffinity`.
+pub fn scheduling(process: &Process, linux: Option<&Linux>) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if let Some(scheduler) = process.scheduler() {
+        steps.push(OciStep::Scheduler(scheduler_attributes(scheduler)?));
+    }
+    if let Some(priority) = process.io_priority() {
+        let class = match priority.class() {
+            IOPriorityClass::IoprioClassRt => 1,
+            IOPriorityClass::IoprioClassBe => 2,
+            IOPriorityClass::IoprioClassIdle => 3,
+        };
+        let level = u32::try_from(priority.priority()).ok().filter(|level| *level < 8);
+        let level = level.with_context(|| format!("process.ioPriority: no level {}", priority.priority()))?;
+        steps.push(OciStep::IoPriority(class << 13 | level));
+    }
+    if let Some(personality) = linux.and_then(|linux| linux.personality().as_ref()) {
+        ensure!(
+            personality.flags().as_ref().is_none_or(|flags| flags.is_empty()),
+            "linux.personality.flags: the specification defines none"
+        );
+        steps.push(OciStep::Personality(match personality.domain() {
+            LinuxPersonalityDomain::PerLinux => 0,
+            LinuxPersonalityDomain::PerLinux32 => 8,
+        }));
+    }
+    steps.extend(linux.and_then(|linux| linux.memory_policy().as_ref()).map(memory_policy).transpose()?);
+    Ok(steps.into_iter().map(Step::Oci).collect())
+}
+
+fn memory_policy(policy: &LinuxMemoryPolicy) -> Result<OciStep> {
+    let mode = match policy.mode() {
+        MemoryPolicyModeType::MpolDefault => 0,
+        MemoryPolicyModeType::MpolPreferred => 1,
+        MemoryPolicyModeType::MpolBind => 2,
+        MemoryPolicyModeType::MpolInterleave => 3,
+        MemoryPolicyModeType::MpolLocal => 4,
+        MemoryPolicyModeType::MpolPreferredMany => 5,
+        MemoryPolicyModeType::MpolWeightedInterleave => 6,
+    };
+    let flag = |flag: &MemoryPolicyFlagType| match flag {
+        MemoryPolicyFlagType::MpolFNumaBalancing => 1 << 13,
+        MemoryPolicyFlagType::MpolFRelativeNodes => 1 << 14,
+        MemoryPolicyFlagType::MpolFStaticNodes => 1 << 15,
+    };
+    let mode = policy.flags().iter().flatten().map(flag).fold(mode, |all, one| all | one);
+    let nodes = policy.nodes().as_deref().filter(|nodes| !nodes.is_empty());
+    let nodes = nodes.map(number_list).transpose().context("linux.memoryPolicy.nodes")?.unwrap_or_default();
+    Ok(OciStep::MemoryPolicy { mode, nodes })
+}
+
+fn scheduler_attributes(scheduler: &Scheduler) -> Result<SchedulerAttributes> {
+    let policy = match scheduler.policy() {
+        LinuxSchedulerPolicy::SchedOther => 0,
+        LinuxSchedulerPolicy::SchedFifo => 1,
+        LinuxSchedulerPolicy::SchedRr => 2,
+        LinuxSchedulerPolicy::SchedBatch => 3,
+        LinuxSchedulerPolicy::SchedIso => bail!("process.scheduler: Linux has no SCHED_ISO"),
+        LinuxSchedulerPolicy::SchedIdle => 5,
+        LinuxSchedulerPolicy::SchedDeadline => 6,
+    };
+    let flag = |flag: &LinuxSchedulerFlag| match flag {
+        LinuxSchedulerFlag::SchedResetOnFork => 0x01,
+        LinuxSchedulerFlag::SchedFlagReclaim => 0x02,
+        LinuxSchedulerFlag::SchedFlagDLOverrun => 0x04,
+        LinuxSchedulerFlag::SchedFlagKeepPolicy => 0x08,
+        LinuxSchedulerFlag::SchedFlagKeepParams => 0x10,
+        LinuxSchedulerFlag::SchedFlagUtilClampMin => 0x20,
+        LinuxSchedulerFlag::SchedFlagUtilClampMax => 0x40,
+    };
+    let flags = scheduler.flags().iter().flatten().map(flag).fold(0, |all, one| all | one);
+    let priority = scheduler.priority().unwrap_or(0);
+    Ok(SchedulerAttributes {
+        policy,
+        flags,
+        nice: scheduler.nice().unwrap_or(0),
+        priority: u32::try_from(priority)
+            .with_context(|| format!("process.scheduler: no priority {priority}"))?,
+        runtime: scheduler.runtime().unwrap_or(0),
+        deadline: scheduler.deadline().unwrap_or(0),
+        period: scheduler.period().unwrap_or(0),
+    })
+}
+
+/// `0-3,7`, CPUs or memory nodes, cpuset(7) "List format".
+pub fn number_list(text: &str) -> Result<Vec<usize>> {
+    let mut all = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let number = |text: &str| text.parse::<usize>().ok().filter(|number| *number < 1024);
+        match (number(first), number(last)) {
+            (Some(first), Some(last)) if first <= last => all.extend(first..=last),
+            _ => bail!("{text:?} is no list of numbers"),
+        }
+    }
+    ensure!(!all.is_empty(), "{text:?} is no list of numbers");
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_has_numbers_and_ranges() {
+        assert_eq!(number_list("0-2,7").unwrap(), [0, 1, 2, 7]);
+        assert_eq!(number_list("3").unwrap(), [3]);
+        for bad in ["", "a", "2-1", "-1", "1-", "99999"] {
+            assert!(number_list(bad).is_err(), "{bad}");
+        }
+    }
+}

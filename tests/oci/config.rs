@@ -1,0 +1,214 @@
+//! The configuration: what is beyond the container of a pod.
+
+use std::os::unix::net::UnixListener;
+
+use super::*;
+use serde_json::json;
+
+fn namespaces(spec: &mut Value) -> &mut Vec<Value> {
+    spec["linux"]["namespaces"].as_array_mut().unwrap()
+}
+
+/// A bundle that the container's root, who is nobody on the host, may use.
+fn for_users(b: &Box_, spec: &mut Value, first: u32) {
+    namespaces(spec).push(json!({"type": "user"}));
+    let maps = json!([{"containerID": 0, "hostID": first, "size": 65536}]);
+    spec["linux"]["uidMappings"] = maps.clone();
+    spec["linux"]["gidMappings"] = maps;
+    let chown = Command::new("cp").arg("-a").arg(b.bundle().join("rootfs")).arg(b.dir.join("users")).status();
+    assert!(chown.unwrap().success());
+    let chown =
+        Command::new("chown").arg("-hR").arg(format!("{first}:{first}")).arg(b.dir.join("users")).status();
+    assert!(chown.unwrap().success());
+    spec["root"]["path"] = b.dir.join("users").to_str().unwrap().into();
+}
+
+#[test]
+fn a_new_user_namespace_has_its_maps_and_its_root_is_nobody_on_the_host() {
+    let b = Box_::new("userns");
+    let script = "cat /proc/self/uid_map; id -u; readlink /proc/self/ns/user; : >/made; ls -ln / | grep made; \
+                  test -c /dev/null && echo null; echo x >/dev/null && hostname; cat /proc/self/oom_score_adj; \
+                  grep CapEff /proc/self/status; mount -t tmpfs x /tmp 2>&1";
+    let text = b.text(script, |spec| {
+        for_users(&b, spec, 200_000);
+        spec["hostname"] = "inner".into();
+        spec["process"]["oomScoreAdj"] = 500.into();
+    });
+    let words: Vec<&str> = text.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(words, ["0", "200000", "65536"], "{text}");
+    let own = fs::read_link("/proc/self/ns/user").unwrap();
+    assert!(text.contains("\n0\nuser:[") && !text.contains(own.to_str().unwrap()), "{text}");
+    assert!(text.contains("null\ninner\n500\n"), "{text}");
+    let made = fs::metadata(b.dir.join("users/made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (200_000, 200_000));
+}
+
+#[test]
+fn a_user_namespace_is_joined_and_a_further_process_joins_it_too() {
+    let b = Box_::new("usernsjoin");
+    let (first, second) = (b.id(), format!("{}-2", b.id()));
+    b.start(&first, "sleep 600", |spec| for_users(&b, spec, 300_000));
+    let pid = b.state(&first)["pid"].to_string();
+    let inside = b.good(&["exec", &first, "sh", "-c", "id -u; readlink /proc/self/ns/user"]);
+    let of_first = fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
+    assert_eq!(inside, format!("0\n{}\n", of_first.display()));
+    b.start(&second, "sleep 600", |spec| {
+        spec["root"]["path"] = b.dir.join("users").to_str().unwrap().into();
+        for namespace in namespaces(spec).iter_mut() {
+            if namespace["type"] == "network" {
+                namespace["path"] = format!("/proc/{pid}/ns/net").into();
+            }
+        }
+        namespaces(spec).push(json!({"type": "user", "path": format!("/proc/{pid}/ns/user")}));
+    });
+    let other = b.state(&second)["pid"].to_string();
+    for kind in ["user", "net"] {
+        let [a, c] = [&pid, &other].map(|pid| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap());
+        assert_eq!(a, c, "{kind}");
+    }
+    assert_ne!(
+        fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap(),
+        fs::read_link(format!("/proc/{other}/ns/mnt")).unwrap()
+    );
+}
+
+#[test]
+fn a_time_namespace_has_its_offsets() {
+    let b = Box_::new("time");
+    let outside: f64 =
+        fs::read_to_string("/proc/uptime").unwrap().split(' ').next().unwrap().parse().unwrap();
+    let text = b.text("cat /proc/uptime", |spec| {
+        namespaces(spec).push(json!({"type": "time"}));
+        spec["linux"]["timeOffsets"] = json!({"boottime": {"secs": 1_000_000}, "monotonic": {"secs": 5}});
+    });
+    let inside: f64 = text.split(' ').next().unwrap().parse().unwrap();
+    assert!((inside - outside - 1_000_000.0).abs() < 60.0, "{outside} {inside}");
+}
+
+#[test]
+fn the_process_is_scheduled_as_it_is_said() {
+    let b = Box_::new("schedule");
+    // Fields 19 (nice) and 41 (policy) of the stat line.
+    let look = "cut -d ')' -f 2 /proc/self/stat | cut -d ' ' -f 18,40; uname -m; ionice -p $$";
+    let text = b.text(look, |spec| {
+        spec["process"]["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 3});
+        spec["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 6});
+        spec["linux"]["personality"] = json!({"domain": "LINUX32"});
+    });
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "3 3", "{text}"); // SCHED_BATCH is 3
+    assert_eq!(lines[1], if cfg!(target_arch = "x86_64") { "i686" } else { lines[1] });
+    assert_eq!(lines[2], "best-effort: prio 6", "{text}");
+}
+
+#[test]
+fn the_owners_of_a_bind_are_mapped() {
+    let b = Box_::new("idmap");
+    let data = b.dir.join("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::write(data.join("file"), "x").unwrap();
+    std::os::unix::fs::chown(data.join("file"), Some(1000), Some(1000)).unwrap();
+    let map = |from: u32, to: u32| json!([{"containerID": from, "hostID": to, "size": 1}]);
+    let text = b.text("stat -c '%u %g' /plain/file /mapped/file", |spec| {
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({"destination": "/plain", "source": data, "options": ["rbind"]}));
+        mounts.push(json!({"destination": "/mapped", "source": data, "options": ["bind"],
+            "uidMappings": map(1000, 4242), "gidMappings": map(1000, 4343)}));
+    });
+    assert_eq!(text, "1000 1000\n4242 4343\n");
+}
+
+#[test]
+fn an_agent_decides_about_calls() {
+    use std::os::fd::AsFd;
+    let b = Box_::new("notify");
+    let id = b.id();
+    let socket = b.dir.join("agent");
+    let listener = UnixListener::bind(&socket).unwrap();
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["true"]);
+        spec["linux"]["seccomp"] = json!({
+            "defaultAction": "SCMP_ACT_ALLOW",
+            "listenerPath": socket,
+            "listenerMetadata": "meta",
+            "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}],
+        });
+    });
+    b.good(&["create", &id]);
+    let (connection, _) = listener.accept().unwrap();
+    let mut bytes = [0; 4096];
+    let (length, received) = barepod::kernel::pass::receive(connection.as_fd(), &mut bytes).unwrap();
+    assert_eq!(received.len(), 1);
+    let said: Value = serde_json::from_slice(&bytes[..length]).unwrap();
+    let state = b.state(&id);
+    assert_eq!(
+        (said["pid"].clone(), said["metadata"].as_str()),
+        (state["pid"].clone(), Some("meta")),
+        "{said}"
+    );
+    assert_eq!(
+        (said["state"]["id"].as_str(), said["fds"].clone()),
+        (Some(id.as_str()), json!(["seccompFd"]))
+    );
+    b.good(&["start", &id]);
+    b.wait_for_status(&id, "stopped");
+}
+
+#[test]
+fn a_container_without_a_mount_namespace_leaves_no_mount_on_the_host() {
+    let b = Box_::new("nomounts");
+    let id = b.id();
+    let mounts = || {
+        fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains(&id)).count()
+    };
+    b.start(&id, "mount; ls /proc/self/ns; exec sleep 600", |spec| {
+        spec["linux"]["namespaces"] = json!([{"type": "pid"}]);
+        spec["linux"]["maskedPaths"] = json!([]);
+        spec["linux"]["readonlyPaths"] = json!([]);
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["type"] != "cgroup" && mount["type"] != "sysfs");
+    });
+    let pid = b.state(&id)["pid"].to_string();
+    assert_eq!(
+        fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap(),
+        fs::read_link("/proc/self/ns/mnt").unwrap()
+    );
+    assert_eq!(b.good(&["exec", &id, "cat", "/etc/passwd"]), "root:x:0:0:root:/:/bin/sh\n");
+    assert!(mounts() > 0);
+    b.good(&["delete", "--force", &id]);
+    assert_eq!(mounts(), 0);
+}
+
+#[test]
+fn a_prepared_cgroup_is_taken_as_it_is() {
+    let b = Box_::new("taken");
+    let id = b.id();
+    let path = format!("barepod-test-{}", std::process::id());
+    b.start(&id, "sleep 600", |spec| spec["linux"]["cgroupsPath"] = format!("/{path}/{id}").into());
+    let directories = cgroup_directories(&format!("{path}/{id}"));
+    assert!(!directories.is_empty());
+    // Somebody lives there.
+    let other = format!("{id}-2");
+    let error = b.bad(&["create", &other]);
+    assert!(error.contains("in use"), "{error}");
+    b.good(&["delete", "--force", &id]);
+    assert!(cgroup_directories(&format!("{path}/{id}")).is_empty());
+    for directory in cgroup_directories(&path) {
+        fs::remove_dir(directory).unwrap();
+    }
+}
+
+#[test]
+fn a_wrong_kind_of_namespace_is_an_error() {
+    let b = Box_::new("nskind");
+    for (kind, file) in
+        [("network", "uts"), ("ipc", "net"), ("pid", "user"), ("uts", "cgroup"), ("cgroup", "ipc")]
+    {
+        let error = b.error(|spec| {
+            let one = namespaces(spec).iter_mut().find(|one| one["type"] == kind).unwrap();
+            one["path"] = format!("/proc/self/ns/{file}").into();
+            spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["type"] != "cgroup");
+        });
+        assert!(error.contains("EINVAL"), "{kind}: {error}");
+    }
+}

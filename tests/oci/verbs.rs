@@ -1,0 +1,435 @@
+//! The verbs, as engines use them.
+
+use std::io::Read;
+use std::os::unix::net::UnixListener;
+
+use super::*;
+use serde_json::json;
+
+#[test]
+fn a_created_container_waits_for_start_and_a_stopped_one_for_delete() {
+    let b = Box_::new("lifecycle");
+    let id = b.id();
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["sh", "-c", "echo ran >>/ran; sleep 600"]);
+        spec["annotations"] = json!({"org.example.key": "value"});
+    });
+    b.good(&["create", "--pid-file", "pid", &id]);
+    let state = b.state(&id);
+    assert_eq!(
+        (state["status"].as_str(), state["id"].as_str()),
+        (Some("created"), Some(id.as_str())),
+        "{state}"
+    );
+    assert_eq!(state["bundle"], b.bundle().to_str().unwrap());
+    assert_eq!(state["annotations"], json!({"org.example.key": "value"}));
+    assert_eq!(fs::read_to_string(b.bundle().join("pid")).unwrap(), state["pid"].to_string());
+    assert!(!b.bundle().join("rootfs/ran").exists(), "the program ran before start");
+    assert!(b.bad(&["create", &id]).contains("container id is in use"));
+
+    // What becomes of the configuration now changes nothing.
+    fs::write(b.bundle().join("config.json"), "{}").unwrap();
+    b.good(&["start", &id]);
+    assert_eq!(b.status(&id), "running");
+    assert!(b.bad(&["start", &id]).contains("container is running, not created"));
+    assert!(b.bad(&["delete", &id]).contains("container is running, not stopped"));
+    assert_eq!(b.state(&id)["pid"], state["pid"]);
+
+    b.good(&["kill", &id, "KILL"]);
+    b.wait_for_status(&id, "stopped");
+    assert!(b.bad(&["kill", &id, "KILL"]).contains("container not running"));
+    assert!(b.bad(&["start", &id]).contains("container is stopped, not created"));
+    b.good(&["delete", &id]);
+    assert!(b.bad(&["state", &id]).contains("container does not exist"));
+    b.good(&["delete", "--force", &id]);
+    assert_eq!(fs::read_to_string(b.bundle().join("rootfs/ran")).unwrap(), "ran\n");
+    assert!(cgroup_directories(&format!("barepod-oci/{id}")).is_empty());
+}
+
+#[test]
+fn a_container_that_was_never_started_can_be_deleted() {
+    let b = Box_::new("unstarted");
+    let id = b.id();
+    b.configure(|spec| spec["process"]["args"] = json!(["sh"]));
+    b.good(&["create", &id]);
+    let pid = b.state(&id)["pid"].as_i64().unwrap();
+    b.good(&["delete", &id]);
+    assert!(!Path::new(&format!("/proc/{pid}/cwd")).exists());
+    assert!(b.bad(&["state", &id]).contains("does not exist"));
+}
+
+#[test]
+fn a_program_that_is_not_there_fails_create_and_leaves_nothing() {
+    let b = Box_::new("missing");
+    let id = b.id();
+    for (args, words) in [
+        (json!(["no-such"]), "executable file not found in $PATH"),
+        (json!(["/no/such"]), "ENOENT: No such file or directory"),
+        (json!(["/etc/passwd"]), "EACCES: Permission denied"),
+    ] {
+        b.configure(|spec| spec["process"]["args"] = args.clone());
+        assert!(b.bad(&["create", &id]).contains(words), "{args}");
+        assert!(b.bad(&["state", &id]).contains("does not exist"));
+    }
+    assert!(cgroup_directories(&format!("barepod-oci/{id}")).is_empty());
+}
+
+#[test]
+fn signals_are_sent_by_name_to_the_first_process_or_to_all() {
+    let b = Box_::new("signals");
+    let id = b.id();
+    let script = "trap 'echo one >>/got; exit' USR1; (trap 'echo two >>/got; exit' USR2; : >/ready; while :; do sleep 0.05; done) & \
+                  trap 'echo first >>/got' USR2; while :; do sleep 0.05; done";
+    b.start(&id, script, same);
+    wait_for_file(&b.bundle().join("rootfs/ready"));
+    b.good(&["kill", "--all", &id, "SIGUSR2"]);
+    let got = b.bundle().join("rootfs/got");
+    let start = std::time::Instant::now();
+    while fs::read_to_string(&got).unwrap_or_default().lines().count() < 2 {
+        assert!(start.elapsed() < seconds(10), "{:?}", fs::read_to_string(&got));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    b.good(&["kill", &id, "10"]);
+    b.wait_for_status(&id, "stopped");
+    let text = fs::read_to_string(&got).unwrap();
+    assert!(text.contains("first\n") && text.contains("two\n") && text.ends_with("one\n"), "{text}");
+}
+
+fn wait_for_file(path: &Path) {
+    let start = std::time::Instant::now();
+    while !path.exists() {
+        assert!(start.elapsed() < seconds(10), "{} does not come", path.display());
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn hooks_of_all_six_kinds_run_at_their_moments_with_the_state() {
+    let b = Box_::new("hooks");
+    let id = b.id();
+    let log = b.dir.join("log");
+    let outside = |kind: &str| {
+        let script = format!("echo {kind} $(cat) $W >>{}; test -e /host-only-of-barepod", log.display());
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("{script}; true")], "env": ["W=word", "PATH=/bin:/usr/bin"], "timeout": 20}])
+    };
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["sh", "-c", "cat /inside; exec sleep 600"]);
+        spec["process"]["env"] = json!(["PATH=/bin", "OWN=env"]);
+        spec["root"]["readonly"] = true.into();
+        spec["mounts"].as_array_mut().unwrap().push(json!({"destination": "/run", "type": "tmpfs"}));
+        for kind in ["prestart", "createRuntime", "createContainer", "poststart", "poststop"] {
+            spec["hooks"][kind] = outside(kind);
+        }
+        // Inside, where the host's files are not: with the environment of the program.
+        spec["hooks"]["startContainer"] =
+            json!([{"path": "/bin/sh", "args": ["sh", "-c", "echo $(cat) $OWN >/run/hook"]}]);
+    });
+    b.good(&["create", &id]);
+    let kinds = || -> Vec<String> {
+        let text = fs::read_to_string(&log).unwrap();
+        text.lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(kinds(), ["prestart", "createRuntime", "createContainer"]);
+    b.good(&["start", &id]);
+    assert_eq!(kinds(), ["prestart", "createRuntime", "createContainer", "poststart"]);
+    let inside = b.good(&["exec", &id, "cat", "/run/hook"]);
+    assert!(inside.contains(r#""status":"created""#) && inside.ends_with(" env\n"), "{inside}");
+    let pid = b.state(&id)["pid"].clone();
+    b.good(&["delete", "--force", &id]);
+    let text = fs::read_to_string(&log).unwrap();
+    for (line, status) in text.lines().zip(["created", "creating", "creating", "running", "stopped"]) {
+        let json = &line[line.find('{').unwrap()..=line.rfind('}').unwrap()];
+        let state: Value = serde_json::from_str(json).unwrap();
+        assert_eq!(
+            (state["status"].as_str(), state["id"].as_str()),
+            (Some(status), Some(id.as_str())),
+            "{line}"
+        );
+        assert!(status == "stopped" || state["pid"] == pid, "{line}");
+        assert!(line.ends_with(" word"), "{line}");
+    }
+    assert_eq!(kinds().last().unwrap(), "poststop");
+}
+
+#[test]
+fn a_hook_that_fails_undoes_create_or_ends_the_container() {
+    let b = Box_::new("hookfail");
+    let id = b.id();
+    let log = b.dir.join("log");
+    let hooks = |kind: &str| {
+        let hook = |number: u32, code: u32| {
+            let script = format!("echo {number} >>{}; exit {code}", log.display());
+            json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
+        };
+        json!({kind: [hook(1, 0), hook(2, 1), hook(3, 0)]})
+    };
+    for kind in ["prestart", "createRuntime", "createContainer"] {
+        b.configure(|spec| {
+            spec["process"]["args"] = json!(["sleep", "600"]);
+            spec["hooks"] = hooks(kind);
+        });
+        let error = b.bad(&["create", &id]);
+        assert!(error.contains(kind) && error.contains("/bin/sh: exit code 1"), "{error}");
+        assert!(b.bad(&["state", &id]).contains("does not exist"));
+        assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n", "{kind}");
+        fs::remove_file(&log).unwrap();
+    }
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["sleep", "600"]);
+        spec["hooks"] = hooks("poststart");
+    });
+    b.good(&["create", &id]);
+    assert!(b.bad(&["start", &id]).contains("poststart hook"));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n");
+    b.wait_for_status(&id, "stopped");
+    b.good(&["delete", &id]);
+}
+
+#[test]
+fn a_further_process_has_what_the_containers_process_has_and_what_it_is_given() {
+    let b = Box_::new("exec");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", |spec| {
+        spec["process"]["env"] = json!(["PATH=/bin", "A=1", "B=1"]);
+        spec["process"]["noNewPrivileges"] = true.into();
+        spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "hard": 77, "soft": 77}]);
+        spec["process"]["oomScoreAdj"] = 321.into();
+        let sets = &mut spec["process"]["capabilities"];
+        *sets = json!({"bounding": ["CAP_KILL", "CAP_CHOWN"], "effective": [], "permitted": ["CAP_KILL"]});
+    });
+    let look = "echo $A $B; pwd; ulimit -n; cat /proc/self/oom_score_adj; id -u; grep -E 'CapInh|CapPrm|CapBnd|NoNewPrivs' /proc/self/status";
+    let text = b.good(&["exec", "-e", "B=2", &id, "sh", "-c", look]);
+    assert!(text.starts_with("1 2\n/work\n77\n321\n0\n"), "{text}");
+    // 0x20: CAP_KILL; with it 0x1: CAP_CHOWN.
+    assert!(text.contains("CapPrm:\t0000000000000020\nCapBnd:\t0000000000000021\nNoNewPrivs:\t1"), "{text}");
+    let text = b.good(&[
+        "exec",
+        "--cap",
+        "CAP_SYSLOG",
+        "--cwd",
+        "/bin",
+        "-u",
+        "7:8",
+        "-g",
+        "9",
+        &id,
+        "sh",
+        "-c",
+        "pwd; id; grep Cap /proc/self/status",
+    ]);
+    assert!(text.starts_with("/bin\nuid=7 gid=8 groups=9"), "{text}");
+    assert!(
+        text.contains("CapInh:\t0000000000000000") && text.contains("CapBnd:\t0000000400000021"),
+        "{text}"
+    );
+
+    fs::write(
+        b.bundle().join("process.json"),
+        json!({"args": ["sh", "-c", "echo $X; pwd; ulimit -n"], "cwd": "/tmp", "env": ["X=y", "PATH=/bin"], "user": {"uid": 0, "gid": 0}})
+            .to_string(),
+    )
+    .unwrap();
+    let text = b.good(&["exec", "--process", "process.json", &id]);
+    assert!(text.starts_with("y\n/tmp\n"), "{text}");
+    // In the container's namespaces and cgroup, whatever these are called.
+    let inside = b.good(&["exec", &id, "sh", "-c", "for n in pid net ipc uts mnt cgroup; do readlink /proc/self/ns/$n; done; grep -vc ':/$' /proc/self/cgroup; true"]);
+    let pid = b.state(&id)["pid"].to_string();
+    for line in inside.lines().filter(|line| line.contains('[')) {
+        let kind = line.split(':').next().unwrap();
+        assert_eq!(fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap().to_str().unwrap(), line);
+    }
+    assert!(inside.ends_with("\n0\n"), "{inside}");
+}
+
+#[test]
+fn the_exit_code_of_a_further_process_passes_through_and_a_detached_one_runs_on() {
+    let b = Box_::new("execcode");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", same);
+    let code = |args: &[&str]| {
+        let mut command = Command::new(BAREPOD_OCI);
+        command.arg("--root").arg(b.dir.join("state")).args(args);
+        command.stdin(Stdio::null()).output().unwrap().status.code().unwrap()
+    };
+    assert_eq!(code(&["exec", &id, "sh", "-c", "exit 42"]), 42);
+    assert_eq!(code(&["exec", &id, "sh", "-c", "kill -TERM $$"]), 143);
+    assert!(b.bad(&["exec", &id, "no-such"]).contains("ENOENT"));
+    b.good(&[
+        "exec",
+        "--detach",
+        "--pid-file",
+        "pid",
+        &id,
+        "sh",
+        "-c",
+        "echo $PPID >/parent; exec sleep 500",
+    ]);
+    let pid: i32 = fs::read_to_string(b.bundle().join("pid")).unwrap().parse().unwrap();
+    assert_eq!(fs::read_to_string(format!("/proc/{pid}/comm")).unwrap().trim(), "sleep");
+    let pids: Vec<i32> = serde_json::from_str(&b.good(&["ps", "-f", "json", &id])).unwrap();
+    assert!(pids.contains(&pid) && pids.len() == 2, "{pids:?}");
+    let table = b.good(&["ps", &id]);
+    assert!(table.starts_with("UID") && table.contains("sleep 500") && table.lines().count() == 3, "{table}");
+    b.good(&["kill", "--all", &id, "KILL"]);
+    b.wait_for_status(&id, "stopped");
+    assert!(b.bad(&["exec", &id, "true"]).contains("container is stopped, not running"));
+}
+
+#[test]
+fn a_paused_container_stands_still_until_resume() {
+    let b = Box_::new("pause");
+    let id = b.id();
+    b.start(&id, "while :; do echo x >>/ticks; sleep 0.02; done", same);
+    let ticks = || fs::read_to_string(b.bundle().join("rootfs/ticks")).unwrap_or_default().len();
+    wait_for_file(&b.bundle().join("rootfs/ticks"));
+    b.good(&["pause", &id]);
+    assert_eq!(b.status(&id), "paused");
+    let before = ticks();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(ticks(), before);
+    assert!(b.bad(&["exec", &id, "true"]).contains("paused"));
+    assert!(b.bad(&["pause", &id]).contains("container is paused, not running"));
+    b.good(&["resume", &id]);
+    assert_eq!(b.status(&id), "running");
+    let start = std::time::Instant::now();
+    while ticks() == before {
+        assert!(start.elapsed() < seconds(10));
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert!(b.bad(&["resume", &id]).contains("container is running, not paused"));
+    // A paused one can be killed.
+    b.good(&["pause", &id]);
+    b.good(&["kill", &id, "KILL"]);
+    b.wait_for_status(&id, "stopped");
+}
+
+#[test]
+fn descriptors_from_3_on_are_passed_on_when_asked_for_and_closed_otherwise() {
+    let b = Box_::new("preserve");
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["sh", "-c", "cat <&3; cat <&5; ls /proc/self/fd"]);
+    });
+    fs::write(b.dir.join("three"), "three\n").unwrap();
+    fs::write(b.dir.join("five"), "five\n").unwrap();
+    // 4 is not open, 6 is not to be passed on.
+    let run = |preserve: &str| {
+        let script = format!(
+            "exec 3<{0}/three 5<{0}/five 6</dev/null; exec {BAREPOD_OCI} --root {0}/state run --preserve-fds {preserve} --bundle {0}/bundle {1}",
+            b.dir.display(),
+            b.id()
+        );
+        Command::new("sh").args(["-c", &script]).stdin(Stdio::null()).output().unwrap()
+    };
+    let output = run("3");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.starts_with("three\nfive\n0\n1\n2\n3\n4\n5\n") && !text.contains('6'), "{text} {output:?}");
+    let output = run("0");
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("three"), "{output:?}");
+}
+
+#[test]
+fn a_terminal_goes_to_the_console_socket() {
+    use std::os::fd::AsFd;
+    let b = Box_::new("console");
+    let id = b.id();
+    let socket = b.dir.join("console");
+    let listener = UnixListener::bind(&socket).unwrap();
+    b.configure(|spec| {
+        spec["process"]["terminal"] = true.into();
+        spec["process"]["args"] = json!([
+            "sh",
+            "-c",
+            "tty; test -t 0 && test -t 2 && echo terminal; ls -l /dev/console; sleep 600"
+        ]);
+    });
+    assert!(b.bad(&["create", &id]).contains("terminal"));
+    let take = |listener: &UnixListener| {
+        let (connection, _) = listener.accept().unwrap();
+        let (_, mut received) = barepod::kernel::pass::receive(connection.as_fd(), &mut [0; 64]).unwrap();
+        std::fs::File::from(received.pop().unwrap())
+    };
+    let expect = |master: &mut std::fs::File, wanted: &str| {
+        let mut text = String::new();
+        let start = std::time::Instant::now();
+        while !text.contains(wanted) {
+            assert!(start.elapsed() < seconds(10), "{text}");
+            let mut piece = [0; 1024];
+            if let Ok(length) = master.read(&mut piece) {
+                text.push_str(&String::from_utf8_lossy(&piece[..length]));
+            }
+        }
+        text
+    };
+    b.good(&["create", "--console-socket", socket.to_str().unwrap(), &id]);
+    let mut master = take(&listener);
+    b.good(&["start", &id]);
+    let text = expect(&mut master, "/dev/console");
+    assert!(text.contains("/dev/pts/0") && text.contains("terminal"), "{text}");
+    b.good(&[
+        "exec",
+        "-d",
+        "-t",
+        "--console-socket",
+        socket.to_str().unwrap(),
+        &id,
+        "sh",
+        "-c",
+        "tty; sleep 1",
+    ]);
+    let text = expect(&mut take(&listener), "/dev/pts/1");
+    assert!(!text.contains("not a tty"), "{text}");
+}
+
+#[test]
+fn list_features_and_spec_print_what_engines_read() {
+    let b = Box_::new("list");
+    let id = b.id();
+    assert_eq!(b.good(&["list", "-f", "json"]), "[]\n");
+    b.start(&id, "sleep 600", same);
+    let list: Value = serde_json::from_str(&b.good(&["list", "-f", "json"])).unwrap();
+    assert_eq!((list[0]["id"].as_str(), list[0]["status"].as_str()), (Some(id.as_str()), Some("running")));
+    assert_eq!(b.good(&["list", "-q"]), format!("{id}\n"));
+    assert!(b.good(&["list"]).starts_with("ID "));
+    let features: Value = serde_json::from_str(&b.good(&["features"])).unwrap();
+    assert_eq!(features["ociVersionMin"], "1.0.0");
+    assert_eq!(features["hooks"].as_array().unwrap().len(), 6);
+    fs::create_dir(b.dir.join("new")).unwrap();
+    b.good(&["spec", "--bundle", b.dir.join("new").to_str().unwrap()]);
+    let spec: Value = serde_json::from_slice(&fs::read(b.dir.join("new/config.json")).unwrap()).unwrap();
+    assert_eq!(spec["root"]["path"], "rootfs");
+    assert!(b.bad(&["spec", "--bundle", b.dir.join("new").to_str().unwrap()]).contains("File exists"));
+    assert!(b.bad(&["checkpoint", &id]).contains("CRIU"));
+}
+
+#[test]
+fn errors_are_in_the_log_as_engines_parse_them() {
+    let b = Box_::new("log");
+    let log = b.dir.join("log.json");
+    b.bad(&["--log", log.to_str().unwrap(), "--log-format", "json", "state", "none"]);
+    let line: Value = serde_json::from_str(fs::read_to_string(&log).unwrap().trim()).unwrap();
+    assert_eq!(
+        (line["level"].as_str(), line["msg"].as_str()),
+        (Some("error"), Some("state: container does not exist"))
+    );
+    let log = b.dir.join("log.text");
+    b.bad(&["--log", log.to_str().unwrap(), "start", "none"]);
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains(r#"level=error msg="start: container does not exist""#), "{text}");
+}
+
+#[test]
+fn what_creates_a_container_cannot_be_overwritten_from_it() {
+    let b = Box_::new("self");
+    // /proc/self/exe is what has become the program: were it the file of barepod-oci, it could be opened for writing.
+    let text = b.text("readlink /proc/self/exe; (: >/proc/1/exe) 2>&1; true", same);
+    assert!(!text.contains("barepod"), "{text}");
+    b.configure(|spec| spec["process"]["args"] = json!(["/proc/self/exe", "--version"]));
+    let output = b.run(BAREPOD_OCI);
+    // It runs a copy, which is sealed, or does not run at all.
+    assert!(!fs::read(BAREPOD_OCI).unwrap().is_empty(), "{output:?}");
+    let id = b.id();
+    b.configure(|spec| spec["process"]["args"] = json!(["sh"]));
+    b.good(&["create", &id]);
+    let exe = fs::read_link(format!("/proc/{}/exe", b.state(&id)["pid"])).unwrap();
+    assert!(exe.to_str().unwrap().starts_with("/memfd:"), "{}", exe.display());
+}
