@@ -94,10 +94,11 @@ pub fn launch(launch: Launch) -> Result<Launched> {
     };
     // In a user namespace only from outside, by its number there.
     let in_user_namespace = !launch.plan.join_first.is_empty() || !launch.plan.maps.users.is_empty();
-    if in_user_namespace && let Some((uid, gid)) = user_of(&launch.plan.steps) {
-        if let (Some(uid), Some(gid)) = (launch.plan.maps.user(uid), launch.plan.maps.group(gid)) {
-            give_pipes(&launch.stdio, uid, gid)?;
-        }
+    if in_user_namespace
+        && let Some((uid, gid)) = user_of(&launch.plan.steps)
+        && let (Some(uid), Some(gid)) = (launch.plan.maps.user(uid), launch.plan.maps.group(gid))
+    {
+        give_pipes(&launch.stdio, uid, gid)?;
     }
     let child = process::spawn(&placement, || {
         let steps: &[Step] = if in_user_namespace { &[] } else { &launch.plan.steps };
