@@ -7,7 +7,7 @@ use super::check::{self, nearest};
 use super::names;
 use super::node::{Entry, Node};
 use super::problem::{Problem, listed, quoted};
-use super::read::{checked, flag, text};
+use super::read::{annotations, checked, flag, labels, text};
 use super::schema;
 
 /// Which of the two.
@@ -65,11 +65,14 @@ impl Configs {
                 Kind::Secret => &schema::SECRET,
             };
             problems.extend(check::check(document, table));
-            let metadata = document.get("metadata");
-            let Some(node) = metadata.and_then(|metadata| metadata.get("name")) else { continue };
+            let Some(metadata) = document.get("metadata") else { continue };
+            // Nobody here asks for them; an API server would look at them all the same.
+            labels(metadata, problems);
+            annotations(metadata, problems);
+            let Some(node) = metadata.get("name") else { continue };
             let name = checked(node, "metadata.name", names::subdomain, problems);
-            let namespace = metadata.and_then(|metadata| text(metadata, "namespace"));
-            let key = (*kind, namespace.unwrap_or("default".to_owned()), name);
+            let namespace = text(metadata, "namespace").unwrap_or("default".to_owned());
+            let key = (*kind, namespace, name);
             if configs.all.contains_key(&key) {
                 problems.push(node.error(format!("a second {} named {}", kind.name(), quoted(&key.2))));
                 continue;
@@ -178,7 +181,26 @@ fn secret(document: &Node, problems: &mut Vec<Problem>) -> Config {
     for entry in entries(document, "stringData", problems) {
         config.data.insert(entry.key.clone(), plain(entry.value.text().unwrap_or_default()));
     }
+    refuse_incomplete(document, &config, problems);
     config
+}
+
+/// The keys that the API server demands of a Secret of some types.
+fn refuse_incomplete(document: &Node, config: &Config, problems: &mut Vec<Problem>) {
+    let Some((kind, node)) = document.get("type").and_then(|node| Some((node.text()?, node))) else { return };
+    let keys: &[&str] = match kind {
+        "kubernetes.io/tls" => &["tls.crt", "tls.key"],
+        "kubernetes.io/basic-auth" => &["username", "password"],
+        "kubernetes.io/ssh-auth" => &["ssh-privatekey"],
+        "kubernetes.io/dockercfg" => &[".dockercfg"],
+        "kubernetes.io/dockerconfigjson" => &[".dockerconfigjson"],
+        _ => return,
+    };
+    // Of a name and a password one is enough.
+    let (enough, or) = if kind == "kubernetes.io/basic-auth" { (1, " or ") } else { (keys.len(), " and ") };
+    if keys.iter().filter(|key| config.data.contains_key(**key)).count() < enough {
+        problems.push(node.error(format!("type: a Secret of type {kind} needs {}", keys.join(or))));
+    }
 }
 
 fn plain(text: &str) -> Value {

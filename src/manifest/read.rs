@@ -40,8 +40,8 @@ pub fn pod(document: &Node, configs: &Configs, problems: &mut Vec<Problem>) -> P
             .unwrap_or("default".to_owned()),
         name,
         namespace: namespace(document, problems),
-        labels: text_map(metadata.get("labels"), "metadata.labels", true, problems),
-        annotations: annotations(metadata.get("annotations"), problems),
+        labels: labels(metadata, problems),
+        annotations: annotations(metadata, problems),
         restart_policy: restart_policy(spec).unwrap_or(RestartPolicy::Always),
         grace: seconds(spec, "terminationGracePeriodSeconds").unwrap_or(GRACE),
         deadline: seconds(spec, "activeDeadlineSeconds"),
@@ -185,8 +185,15 @@ fn text_map(
     map
 }
 
-fn annotations(node: Option<&Node>, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+/// `metadata.labels`.
+pub fn labels(metadata: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
+    text_map(metadata.get("labels"), "metadata.labels", true, problems)
+}
+
+/// `metadata.annotations`.
+pub fn annotations(metadata: &Node, problems: &mut Vec<Problem>) -> BTreeMap<String, String> {
     const MOST: usize = 256 << 10;
+    let node = metadata.get("annotations");
     let map = text_map(node, "metadata.annotations", false, problems);
     let size: usize = map.iter().map(|(key, value)| key.len() + value.len()).sum();
     if let Some(node) = node.filter(|_| size > MOST) {

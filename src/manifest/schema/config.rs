@@ -2,7 +2,11 @@
 
 use super::Shape::*;
 use super::Support::*;
-use super::{ANY_INT, MODE, NO_API_SERVER, OWNER_REFERENCE, Support, Table, UNREAD, field, ok, required};
+use super::{
+    ANY_INT, MODE, NO_API_SERVER, OWNER_REFERENCE, Support, Table, UNREAD, field, ok, required, unless,
+};
+
+const UNCHANGED: Support = ClusterOnly("nothing changes it here while a pod runs");
 
 /// The document of a ConfigMap.
 pub static CONFIG_MAP: Table = Table {
@@ -13,7 +17,7 @@ pub static CONFIG_MAP: Table = Table {
         required("metadata", Object(&CONFIG_METADATA)),
         ok("data", TextMap),
         ok("binaryData", TextMap),
-        ok("immutable", Flag),
+        unless("immutable", &["false"], Flag, UNCHANGED),
     ],
 };
 
@@ -27,7 +31,7 @@ pub static SECRET: Table = Table {
         ok("data", TextMap),
         ok("stringData", TextMap),
         ok("type", Text),
-        ok("immutable", Flag),
+        unless("immutable", &["false"], Flag, UNCHANGED),
     ],
 };
 

@@ -70,7 +70,7 @@ pub struct Field {
     pub support: Support,
     /// The API server demands it.
     pub required: bool,
-    /// Values that mean the same as leaving the field out; they are accepted even if the field is refused.
+    /// Values that mean the same as leaving the field out; they are accepted in silence even if the field is not honoured.
     pub idle: &'static [&'static str],
 }
 
@@ -95,7 +95,7 @@ const fn required(name: &'static str, shape: Shape) -> Field {
     Field { name, shape, support: Honoured, required: true, idle: &[] }
 }
 
-/// Refused unless it has one of the values that change nothing.
+/// Refused, or warned of, unless it has one of the values that change nothing.
 const fn unless(name: &'static str, idle: &'static [&'static str], shape: Shape, support: Support) -> Field {
     Field { name, shape, support, required: false, idle }
 }

@@ -197,6 +197,16 @@ fn documents_of_configuration_keep_to_the_rules() {
             "kind: Secret\nmetadata: {name: a}\n---\nkind: Secret\napiVersion: v1\nmetadata: {name: a}\n",
             "a second Secret named \"a\"",
         ),
+        ("kind: ConfigMap\nmetadata: {name: a, labels: {b: c d}}\n", "metadata.labels[\"b\"]: \"c d\""),
+        ("kind: Secret\nmetadata: {name: a, annotations: {'b c': d}}\n", "metadata.annotations: \"b c\""),
+        (
+            "kind: Secret\nmetadata: {name: a}\ntype: kubernetes.io/tls\nstringData: {tls.crt: x}\n",
+            "a Secret of type kubernetes.io/tls needs tls.crt and tls.key",
+        ),
+        (
+            "kind: Secret\nmetadata: {name: a}\ntype: kubernetes.io/basic-auth\nstringData: {user: x}\n",
+            "needs username or password",
+        ),
     ] {
         refused(&with(document), expected);
     }
@@ -205,7 +215,12 @@ fn documents_of_configuration_keep_to_the_rules() {
         "is not v1, the version of ConfigMap",
     );
     refused(&CONFIG.replace("---\n", ""), "the manifest has no Pod");
-    assert!(ok(&with("kind: Secret\nmetadata: {name: a, uid: x}\nimmutable: true\n")).warnings.len() == 1);
+    let warned = ok(&with("kind: Secret\nmetadata: {name: a, uid: x}\nimmutable: true\n")).warnings;
+    assert_eq!(warned.len(), 2, "{warned:?}");
+    for fine in ["kubernetes.io/basic-auth\nstringData: {password: x}", "example.com/own"] {
+        ok(&with(&format!("kind: Secret\nmetadata: {{name: a}}\ntype: {fine}\n")));
+    }
+    assert!(ok(&with("kind: ConfigMap\nmetadata: {name: a}\nimmutable: false\n")).warnings.is_empty());
 }
 
 fn files(volume: &str) -> Vec<(String, u32, String)> {
