@@ -305,7 +305,7 @@ fn a_manifest_may_come_from_standard_input_and_may_be_json() {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "json"},
         "spec": {"restartPolicy": "Never", "containers": [{"name": "a", "image": "./bundle", "command": ["echo", "from JSON"]}]},
     });
-    let output = from_stdin(&lab, &["run", "-d", "-"], &json.to_string(), &place);
+    let output = from_stdin(&lab, &["run", "-d", "-"], &dropped::manifest_text(&json.to_string()), &place);
     assert_eq!(
         (output.status.code(), stdout(&output)),
         (Some(0), "json\n".to_owned()),
@@ -885,7 +885,8 @@ fn without_root_one_sentence_says_so_and_check_works() {
     // By another process: what this one has just written cannot be executed while another thread forks (ETXTBSY).
     assert!(Command::new("cp").arg(BAREPOD).arg(&directory).status().unwrap().success());
     let manifest = directory.join("pod.yaml");
-    fs::write(&manifest, lasting("user").replace("image: box", "image: ./box")).unwrap();
+    let text = lasting("user").replace("image: box", "image: ./box");
+    fs::write(&manifest, dropped::manifest_text(&text).as_bytes()).unwrap();
     make_bundle(&directory.join("box"));
     for path in [&lab.dir, &directory] {
         fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();

@@ -33,6 +33,7 @@ fn variables_come_from_config_maps_secrets_and_the_pod_itself() {
     - {prefix: CFG_, configMapRef: {name: settings}}
     - secretRef: {name: keys}
     - {configMapRef: {name: absent, optional: true}}
+    - {secretRef: {name: absent, optional: true}}
     env:
     - {name: COLOR, valueFrom: {configMapKeyRef: {name: settings, key: color}}}
     - {name: TOKEN, valueFrom: {secretKeyRef: {name: keys, key: token}}}
@@ -44,9 +45,10 @@ fn variables_come_from_config_maps_secrets_and_the_pod_itself() {
     - {name: MEMORY, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
     - {name: CORES, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
     - {name: ABSENT, valueFrom: {secretKeyRef: {name: keys, key: none, optional: true}}}
+    - {name: MISSING, valueFrom: {configMapKeyRef: {name: settings, key: none, optional: true}}}
     - {name: ALL, value: \"$(COLOR)-$(CFG_color)-$(user)-$(TOKEN)-$(ABSENT)\"}\n";
     lab.start_ready(&configured(&pod("variables", "", container)));
-    let script = "for name in COLOR TOKEN NAME TIER IP MEMORY CORES ALL user token CFG_color; do eval \"echo $name=\\$$name\"; done; env | grep -c ABSENT=; tr '\\0' '\\n' < /proc/1/environ | grep -a -e CFG_app.ini -e blob";
+    let script = "for name in COLOR TOKEN NAME TIER IP MEMORY CORES ALL user token CFG_color; do eval \"echo $name=\\$$name\"; done; env | grep -c -e ABSENT= -e MISSING=; tr '\\0' '\\n' < /proc/1/environ | grep -a -e CFG_app.ini -e blob";
     let found = lab.sh("variables", "app", script);
     let expected = [
         "COLOR=red",
@@ -86,8 +88,11 @@ fn files_of_config_maps_and_secrets_have_a_kubelets_layout_modes_and_are_read_on
     let spec = "  volumes:
   - {name: all, configMap: {name: settings}}
   - {name: some, secret: {secretName: keys, defaultMode: 0400, items: [{key: user, path: deep/er/user}, {key: token, path: token, mode: 0444}]}}
-  - {name: none, configMap: {name: absent, optional: true}}\n";
-    let mounts = "    volumeMounts: [{name: all, mountPath: /all}, {name: some, mountPath: /some, readOnly: false}, {name: none, mountPath: /none}]\n";
+  - {name: one, configMap: {name: settings, defaultMode: 0440, items: [{key: color, path: paint}]}}
+  - {name: none, configMap: {name: absent, optional: true}}
+  - {name: nothing, secret: {secretName: absent, optional: true}}\n";
+    let mounts = "    volumeMounts: [{name: all, mountPath: /all}, {name: some, mountPath: /some, readOnly: false}, {name: one, mountPath: /one},
+      {name: none, mountPath: /none}, {name: nothing, mountPath: /nothing}]\n";
     lab.start_ready(&configured(&pod("files", spec, mounts)));
     let sh = |script: &str| lab.sh("files", "app", script);
     assert_eq!(sh("cat /all/color /all/app.ini"), "red[main]\ndepth=3\n");
@@ -99,7 +104,10 @@ fn files_of_config_maps_and_secrets_have_a_kubelets_layout_modes_and_are_read_on
     assert!(version.starts_with("..20") && version.matches('_').count() == 5, "{version}");
     let modes = sh("stat -L -c '%a %u:%g' /all/color /some/deep/er/user /some/token /some/deep /all/..data");
     assert_eq!(lines(&modes), ["644 0:0", "400 0:0", "444 0:0", "755 0:0", "755 0:0"]);
-    assert_eq!(sh("ls /none"), "");
+    assert_eq!(
+        sh("ls /one; stat -L -c %a /one/paint; ls /none /nothing"),
+        "paint\n440\n/none:\n\n/nothing:\n"
+    );
     for path in ["/all/new", "/some/new", "/all/color"] {
         let refused = sh(&format!("(echo x > {path}) 2>&1 || true"));
         assert!(refused.contains("Read-only file system"), "{path}: {refused}");
@@ -116,13 +124,15 @@ fn a_projected_volume_has_files_of_every_source() {
       sources:
       - configMap: {name: settings, items: [{key: color, path: conf/color}]}
       - secret: {name: keys, items: [{key: user, path: conf/user, mode: 0600}]}
+      - configMap: {name: absent, optional: true}
+      - secret: {name: absent, optional: true}
       - downwardAPI:
           items:
           - {path: labels, fieldRef: {fieldPath: metadata.labels}}
           - {path: notes, fieldRef: {fieldPath: metadata.annotations}}
           - {path: cpu, resourceFieldRef: {containerName: app, resource: limits.cpu, divisor: 1m}}
   - name: own
-    downwardAPI: {items: [{path: name, fieldRef: {fieldPath: metadata.name}}]}\n";
+    downwardAPI: {defaultMode: 0444, items: [{path: name, fieldRef: {fieldPath: metadata.name}}, {path: secret, mode: 0400, fieldRef: {fieldPath: metadata.uid}}]}\n";
     let container = "    resources: {limits: {cpu: 250m}}\n    volumeMounts: [{name: v, mountPath: /v}, {name: own, mountPath: /own}]\n";
     lab.start_ready(&configured(&pod("projected", spec, container)));
     let sh = |script: &str| lab.sh("projected", "app", script);
@@ -130,7 +140,8 @@ fn a_projected_volume_has_files_of_every_source() {
     assert_eq!(sh("cat /v/labels"), "app=\"web\"\ntier=\"front\"");
     assert_eq!(sh("cat /v/notes"), "note=\"two\\nlines\"");
     assert_eq!(sh("cat /v/cpu /own/name"), "250projected");
-    assert_eq!(lines(&sh("stat -L -c %a /v/conf/color /v/conf/user /own/name")), ["440", "600", "644"]);
+    let modes = sh("stat -L -c %a /v/conf/color /v/conf/user /own/name /own/secret");
+    assert_eq!(lines(&modes), ["440", "600", "444", "400"]);
 }
 
 #[test]

@@ -1,9 +1,12 @@
-//! The real Pod type beside the tables that a manifest is read by: no field of it is forgotten, and none is made up.
+//! The real Pod type beside the tables that a manifest is read by: no field of it is forgotten, and none is made up. Each
+//! that is honoured has a test that fails without it.
 
 mod support;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use barepod::manifest::schema::{self, Shape, Support, Table};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
@@ -186,6 +189,67 @@ fn every_field_of_the_real_pod_is_in_exactly_one_of_the_three_groups() {
     assert_eq!(wrong, Vec::<String>::new());
     let fields: usize = seen.iter().map(|(_, name)| types.fields[name.as_str()].len()).sum();
     assert!(seen.len() > 60 && fields > 300, "this test looks at {} types with {fields} fields", seen.len());
+}
+
+/// `TYPE.NAME` of every field that is honoured, and not below one that is not.
+fn honoured(table: &Table, found: &mut BTreeSet<String>) {
+    for field in table.fields.iter().filter(|field| field.support == Support::Honoured) {
+        let is_new = found.insert(format!("{}.{}", table.name, field.name));
+        if let (true, Shape::Object(below) | Shape::List(below)) = (is_new, field.shape) {
+            honoured(below, found);
+        }
+    }
+}
+
+/// The sources of a test, by `PROGRAM::TEST` or `PROGRAM::MODULE::TEST`: its program's and its module's.
+fn sources(path: &str) -> String {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let modules: Vec<&str> = path.split("::").collect();
+    let files = (1..modules.len()).map(|end| tests.join(modules[..end].join("/")).with_extension("rs"));
+    files.map(|file| fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"))).collect()
+}
+
+/// That the tests notice when their fields are left out is shown by scripts/fields.
+#[test]
+fn every_honoured_field_has_a_test_that_is_there_and_writes_the_field_into_a_manifest() {
+    let mut fields = BTreeSet::new();
+    schema::DOCUMENTS.into_iter().for_each(|table| honoured(table, &mut fields));
+    assert!(fields.len() > 150, "this test looks at {} fields", fields.len());
+    let lines: Vec<(&str, &str)> =
+        include_str!("fields.txt").lines().filter_map(|line| line.rsplit_once("  ")).collect();
+    let listed: BTreeSet<String> = lines.iter().map(|(field, _)| (*field).to_owned()).collect();
+    let (missing, unknown) = (&fields - &listed, &listed - &fields);
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "without a test: {missing:?}; not honoured: {unknown:?}"
+    );
+    assert_eq!(lines.len(), listed.len(), "a field stands in fields.txt twice");
+    for (field, test) in lines {
+        let (sources, name) = (sources(test), test.rsplit("::").next().unwrap());
+        assert!(sources.contains(&format!("#[test]\nfn {name}() {{")), "{field}: there is no test {test}");
+        let key = field.rsplit('.').next().unwrap();
+        assert!(sources.contains(&format!("{key}:")), "{field}: {test} has no {key}");
+    }
+}
+
+#[test]
+fn a_dropped_field_is_dropped_from_every_object_of_its_type_and_from_no_other() {
+    let text = "kind: Pod\nspec:\n  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}, {ip: 10.0.0.2}]\n  containers: [{name: a, env: [{name: b}]}]\n---\nkind: ConfigMap\ndata: {name: c}\n";
+    let documents = |text: &str| {
+        let nodes = barepod::manifest::node::parse(text).unwrap();
+        nodes.iter().map(|node| node.json()).collect::<Vec<_>>()
+    };
+    for (field, changes, times) in [
+        ("", &[][..], 0),
+        ("HostAlias.ip", &[("ip: 10.0.0.1, ", ""), ("{ip: 10.0.0.2}", "{}")], 2),
+        ("EnvVar.name", &[("{name: b}", "{}")], 1),
+        ("ConfigMap.data", &[("data: {name: c}", "")], 1),
+    ] {
+        let expected = changes.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+        let (found, found_times) = dropped::without(text, field).unwrap();
+        assert_eq!((documents(&found), found_times), (documents(&expected), times), "{field}");
+    }
+    assert!(dropped::without("a: [", "").is_none());
 }
 
 /// The real type prints times without parts of a second, which barepod's contract has.

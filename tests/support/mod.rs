@@ -3,6 +3,8 @@
 
 #![allow(dead_code)] // each test binary uses a part of it
 
+pub mod dropped;
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -107,11 +109,11 @@ impl Lab {
         stderr
     }
 
-    /// Writes a manifest and gives its path.
+    /// Writes a manifest and gives its path. Whatever goes another way to barepod goes through `dropped::manifest_text`, too.
     pub fn manifest(&self, text: &str) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let path = self.dir.join(format!("pod-{}.yaml", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        fs::write(&path, text).unwrap();
+        fs::write(&path, dropped::manifest_text(text).as_bytes()).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
