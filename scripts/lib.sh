@@ -2,7 +2,7 @@
 # lib.sh: what the scripts of this folder share. Sourced, never run.
 #
 # Gives: $repo (top of the working tree), $cache (everything that was fetched or made for tests; may be deleted),
-# say, die, usage, as_root, need, install_needed.
+# say, die, usage, as_root, need, install_needed, need_rust, test_programs.
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck disable=SC2034 # used by the scripts that source this file
@@ -83,4 +83,10 @@ need_rust() {
         die "Rust $have is too old: barepod needs $want or newer (rustup update)."
     need cc gcc "Rust links with it"
     need "/usr/lib/$(uname -m)-linux-gnu/crt1.o" libc6-dev "Rust links with it"
+}
+
+# The programs of tests/*.rs, as cargo has built them.
+test_programs() {
+    cargo test --locked --tests --no-run --message-format=json 2>/dev/null |
+        sed -n 's/.*"kind":\["test"\].*"executable":"\([^"]*\)".*/\1/p'
 }
