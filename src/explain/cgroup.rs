@@ -192,7 +192,7 @@ pub fn writes(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> R
         period.into_iter().for_each(|period| write("cpu", "cpu.cfs_period_us", period.to_string(), true));
         quota.into_iter().for_each(|quota| write("cpu", "cpu.cfs_quota_us", quota.to_string(), true));
     }
-    if let Some(pids) = resources.pids() {
+    if let Some(pids) = resources.pids().filter(|pids| pids.limit() != 0) {
         let max = if pids.limit() > 0 { pids.limit().to_string() } else { "max".to_owned() };
         write("pids", "pids.max", max, true);
     }

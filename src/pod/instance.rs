@@ -20,7 +20,7 @@ use crate::bundle;
 use crate::bundle::accounts::Accounts;
 use crate::container::child::{Report, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, launch, null};
-use crate::kernel::cgroup::Cgroup;
+use crate::kernel::cgroup::{Cgroup, refuse_rare};
 use crate::kernel::process::{self, Child, Identity};
 use crate::kernel::root::Root;
 use crate::kernel::{machine, mount, pass};
@@ -228,8 +228,11 @@ fn run(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running>
     let blueprint = &sandbox.blueprint;
     let Origin { instance, container, streams, .. } = origin;
     let Prepared { spec, plan, cgroup, message_file } = prepared;
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    // What a bundle may ask for besides is not in the plan that `explain` tells.
+    resources.map_or(Ok(()), |resources| refuse_rare(resources, blueprint.hierarchy.version()))?;
     cgroup.create()?;
-    if let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+    if let Some(resources) = resources {
         cgroup.apply(resources)?;
     }
     let logs = blueprint.logs().join(&container.name);

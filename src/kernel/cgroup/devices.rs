@@ -133,6 +133,22 @@ impl Policy {
         lines
     }
 
+    /// What is allowed, as pairs of systemd's `DeviceAllow` for a `DevicePolicy` of strict; `None` when systemd cannot say it:
+    /// "allow all but", or one minor number of every major.
+    pub fn for_systemd(&self) -> Option<Vec<(String, String)>> {
+        let name = |device: &Device| match (device.block, device.major, device.minor) {
+            (_, None, Some(_)) => None,
+            (true, None, None) => Some("block-*".to_owned()),
+            (false, None, None) => Some("char-*".to_owned()),
+            (true, Some(major), None) => Some(format!("block-{major}")),
+            (false, Some(major), None) => Some(format!("char-{major}")),
+            (true, Some(major), Some(minor)) => Some(format!("/dev/block/{major}:{minor}")),
+            (false, Some(major), Some(minor)) => Some(format!("/dev/char/{major}:{minor}")),
+        };
+        let one = |(device, bits): (&Device, &u8)| Some((name(device)?, letters(*bits)));
+        if self.allow_by_default { None } else { self.exceptions.iter().map(one).collect() }
+    }
+
     /// The BPF program: one block per exception, that leaves with the verdict if all fits, then the default. The kernel
     /// calls it with R1 pointing to `{ access << 16 | type, major, minor }` (struct bpf_cgroup_dev_ctx) and allows on 1.
     pub fn program(&self) -> Vec<u64> {
@@ -255,6 +271,10 @@ pub(super) fn write_v1(dir: &Path, policy: &Policy) -> Result<()> {
     for (file, line) in policy.v1_writes() {
         tree::write(dir, file, &line)?;
     }
+    confirm_v1(dir, policy)
+}
+
+fn confirm_v1(dir: &Path, policy: &Policy) -> Result<()> {
     let list = tree::read(dir, "devices.list")?;
     let mut now: Vec<&str> = list.lines().collect();
     now.sort_unstable();
@@ -265,6 +285,46 @@ pub(super) fn write_v1(dir: &Path, policy: &Policy) -> Result<()> {
         policy.v1_list()
     );
     Ok(())
+}
+
+/// Changes the policy of a v1 cgroup in which processes live: only what differs, so that no device that was and will be
+/// allowed is refused in between.
+pub(super) fn change_v1(dir: &Path, policy: &Policy) -> Result<()> {
+    let list = tree::read(dir, "devices.list")?;
+    let Some(now) = parse_list(&list).filter(|_| !policy.allow_by_default) else {
+        let same = policy.exceptions.is_empty() && list.lines().eq(policy.v1_list());
+        return if same { Ok(()) } else { write_v1(dir, policy) };
+    };
+    let none = 0;
+    for (file, from, to) in
+        [("devices.allow", &now, &policy.exceptions), ("devices.deny", &policy.exceptions, &now)]
+    {
+        for (device, bits) in to {
+            let change = bits & !from.get(device).unwrap_or(&none);
+            if change != 0 {
+                tree::write(dir, file, &format!("{device} {}", letters(change)))?;
+            }
+        }
+    }
+    confirm_v1(dir, policy)
+}
+
+/// What `devices.list` allows below "deny all"; `None` when it allows all, or is not understood.
+fn parse_list(list: &str) -> Option<BTreeMap<Device, u8>> {
+    let number = |text: &str| if text == "*" { Some(None) } else { text.parse().ok().map(Some) };
+    let mut devices = BTreeMap::new();
+    for line in list.lines() {
+        let mut words = line.split(' ');
+        let block = match words.next()? {
+            "b" => true,
+            "c" => false,
+            _ => return None,
+        };
+        let (major, minor) = words.next()?.split_once(':')?;
+        let device = Device { block, major: number(major)?, minor: number(minor)? };
+        devices.insert(device, access_bits(words.next()?).ok()?);
+    }
+    Some(devices)
 }
 
 /// Attaches the policy to a v2 cgroup in place of an earlier one; meanwhile both hold.

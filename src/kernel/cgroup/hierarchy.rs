@@ -14,11 +14,17 @@ pub enum Version {
     V2,
 }
 
-/// One mounted cgroup filesystem that is used.
+/// One mounted cgroup filesystem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mount {
     pub(super) point: PathBuf,
-    pub(super) controllers: Vec<&'static str>,
+    pub(super) controllers: Vec<String>,
+}
+
+impl Mount {
+    fn has(&self, controller: &str) -> bool {
+        self.controllers.iter().any(|one| one == controller)
+    }
 }
 
 /// The host's cgroup filesystems, detected once.
@@ -26,6 +32,9 @@ pub(super) struct Mount {
 pub struct Hierarchy {
     version: Version,
     mounts: Vec<Mount>,
+    /// What the host has besides, taken in when a limit asks for it ([`Hierarchy::with`]): on v1 more mounts, on v2 more
+    /// controllers of the same one.
+    others: Vec<Mount>,
 }
 
 /// What v2 must offer; its devices and freezer are part of the core, and accounting of cpu time needs no controller.
@@ -33,6 +42,9 @@ pub(super) const V2_CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];
 
 /// What v1 must offer: cpuacct for the statistics, freezer for pausing and killing.
 const V1_CONTROLLERS: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer"];
+
+/// What some limits need on v1 and most hosts have.
+const V1_RARE: [&str; 6] = ["cpuset", "blkio", "hugetlb", "net_cls", "net_prio", "rdma"];
 
 impl Hierarchy {
     /// Reads `/proc/self/mountinfo`. An error names the controllers that no mount has.
@@ -44,8 +56,14 @@ impl Hierarchy {
 
     /// The v2 hierarchy whose root is mounted at `root`.
     pub fn v2_at(root: &Path) -> Hierarchy {
-        let mount = Mount { point: root.to_owned(), controllers: V2_CONTROLLERS.to_vec() };
-        Hierarchy { version: Version::V2, mounts: vec![mount] }
+        Hierarchy::v2(root, &fs::read_to_string(root.join("cgroup.controllers")).unwrap_or_default())
+    }
+
+    fn v2(root: &Path, offered: &str) -> Hierarchy {
+        let rare = offered.split_whitespace().filter(|one| !V2_CONTROLLERS.contains(one));
+        let others = Mount { point: root.to_owned(), controllers: rare.map(str::to_owned).collect() };
+        let used = Mount { point: root.to_owned(), controllers: V2_CONTROLLERS.map(str::to_owned).to_vec() };
+        Hierarchy { version: Version::V2, mounts: vec![used], others: vec![others] }
     }
 
     /// Which interface limits are set through.
@@ -54,13 +72,44 @@ impl Hierarchy {
     }
 
     /// The mount points in use, each with its controllers.
-    pub fn mounts(&self) -> impl Iterator<Item = (&Path, &[&'static str])> {
+    pub fn mounts(&self) -> impl Iterator<Item = (&Path, &[String])> {
         self.mounts.iter().map(|mount| (mount.point.as_path(), mount.controllers.as_slice()))
+    }
+
+    /// Whether the controller is in use. The devices and the freezer of v2 are no controllers.
+    pub(super) fn has(&self, controller: &str) -> bool {
+        self.mounts.iter().any(|mount| mount.has(controller))
+    }
+
+    /// The same with one more controller in use; `None` when the host does not have it.
+    pub(super) fn with(&self, controller: &str) -> Option<Hierarchy> {
+        let mut wider = self.clone();
+        if self.has(controller) {
+            return Some(wider);
+        }
+        let at = self.others.iter().position(|mount| mount.has(controller))?;
+        match self.version {
+            Version::V1 => wider.mounts.push(wider.others.remove(at)),
+            Version::V2 => wider.mounts[0].controllers.push(controller.to_owned()),
+        }
+        Some(wider)
+    }
+
+    /// The same with the v1 mounts in which the cgroup `path` exists in use too.
+    pub(super) fn where_exists(&self, path: &str) -> Hierarchy {
+        let mut wider = self.clone();
+        if self.version == Version::V1 {
+            let (there, not): (Vec<Mount>, Vec<Mount>) =
+                wider.others.into_iter().partition(|mount| mount.point.join(path).is_dir());
+            wider.mounts.extend(there);
+            wider.others = not;
+        }
+        wider
     }
 
     /// The mount point that has the controller; on v2 there is but one.
     pub(super) fn root_of(&self, controller: &str) -> &Path {
-        let found = self.mounts.iter().find(|mount| mount.controllers.contains(&controller));
+        let found = self.mounts.iter().find(|mount| mount.has(controller));
         &found.unwrap_or(&self.mounts[0]).point
     }
 }
@@ -74,25 +123,17 @@ fn choose(mountinfo: &str, controllers_of: impl Fn(&Path) -> String) -> Result<H
         if *kind == "cgroup2"
             && V2_CONTROLLERS.iter().all(|one| offered.split_whitespace().any(|it| it == *one))
         {
-            return Ok(Hierarchy::v2_at(point));
+            return Ok(Hierarchy::v2(point, &offered));
         }
     }
-    let mut mounts: Vec<Mount> = Vec::new();
-    let mut missing = Vec::new();
-    for controller in V1_CONTROLLERS {
-        let has = |options: &str| options.split(',').any(|option| option == controller);
-        let Some((point, ..)) = cgroups.iter().find(|(_, kind, options)| *kind == "cgroup" && has(options))
-        else {
-            missing.push(controller);
-            continue;
-        };
-        match mounts.iter_mut().find(|mount| mount.point == *point) {
-            Some(mount) => mount.controllers.push(controller),
-            None => mounts.push(Mount { point: point.clone(), controllers: vec![controller] }),
-        }
-    }
+    let (mut mounts, mut others) = (Vec::new(), Vec::new());
+    let missing = collect(&cgroups, &V1_CONTROLLERS, &mut mounts);
+    // Those that are mounted together with a basic one are in use with it.
+    let rare: Vec<&str> =
+        V1_RARE.into_iter().filter(|one| !mounts.iter().any(|mount: &Mount| mount.has(one))).collect();
+    collect(&cgroups, &rare, &mut others);
     match missing.as_slice() {
-        [] => Ok(Hierarchy { version: Version::V1, mounts }),
+        [] => Ok(Hierarchy { version: Version::V1, mounts, others }),
         _ if mounts.is_empty() => {
             bail!(
                 "find cgroups: no cgroup2 mount has {} and there are no v1 mounts",
@@ -101,6 +142,31 @@ fn choose(mountinfo: &str, controllers_of: impl Fn(&Path) -> String) -> Result<H
         }
         _ => bail!("find cgroups: no v1 mount has {}", missing.join(", ")),
     }
+}
+
+/// Adds the mounts that have the controllers, each once and with all its controllers; returns those that no mount has.
+fn collect<'a>(
+    cgroups: &[(PathBuf, &str, &str)],
+    controllers: &[&'a str],
+    into: &mut Vec<Mount>,
+) -> Vec<&'a str> {
+    let has = |options: &str, controller: &str| options.split(',').any(|option| option == controller);
+    let mut missing = Vec::new();
+    for controller in controllers {
+        let found = cgroups.iter().find(|(_, kind, options)| *kind == "cgroup" && has(options, controller));
+        let Some((point, _, options)) = found else {
+            missing.push(*controller);
+            continue;
+        };
+        if !into.iter().any(|mount| mount.point == *point) {
+            let known = V1_CONTROLLERS.iter().chain(&V1_RARE).filter(|one| has(options, one));
+            into.push(Mount {
+                point: point.clone(),
+                controllers: known.map(|one| (*one).to_owned()).collect(),
+            });
+        }
+    }
+    missing
 }
 
 /// Mount point, filesystem type and superblock options of a cgroup line of mountinfo.
@@ -170,6 +236,42 @@ mod tests {
         let hierarchy = choose(pure, |_| "cpuset cpu io memory hugetlb pids rdma\n".into()).unwrap();
         assert_eq!(hierarchy.version(), Version::V2);
         assert_eq!(hierarchy.root_of("freezer"), Path::new("/sys/fs/cgroup"));
+    }
+
+    #[test]
+    fn rare_controllers_are_taken_in_when_asked_for() {
+        let v1 = choose(SEPARATE, |_| String::new()).unwrap();
+        assert!(!v1.has("cpuset") && v1.with("hugetlb").is_none());
+        let wider = v1.with("cpuset").unwrap();
+        assert_eq!(wider.root_of("cpuset"), Path::new("/sys/fs/cgroup/cpuset"));
+        assert_eq!((v1.mounts().count(), wider.mounts().count()), (6, 7));
+        assert_eq!(wider.with("cpuset").unwrap(), wider, "once is enough");
+
+        let pure = "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw";
+        let v2 = choose(pure, |_| "cpuset cpu io memory pids misc\n".into()).unwrap();
+        assert!(!v2.has("io") && v2.with("rdma").is_none());
+        let wider = v2.with("io").unwrap().with("misc").unwrap();
+        let (point, controllers) = wider.mounts().next().unwrap();
+        assert_eq!(
+            (point, controllers.join(" ").as_str()),
+            (Path::new("/sys/fs/cgroup"), "cpu memory pids io misc")
+        );
+    }
+
+    #[test]
+    fn a_rare_controller_that_is_mounted_with_a_basic_one_is_in_use_with_it() {
+        let together = SEPARATE
+            .replace("34 31 0:31 / /sys/fs/cgroup/cpuset rw,relatime - cgroup cgroup rw,cpuset\n", "")
+            .replace(
+                "/sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory",
+                "/m rw - cgroup cgroup rw,cpuset,memory",
+            );
+        let hierarchy = choose(&together, |_| String::new()).unwrap();
+        assert!(
+            hierarchy
+                .mounts()
+                .any(|(point, has)| point == Path::new("/m") && has.join(" ") == "memory cpuset")
+        );
     }
 
     #[test]

@@ -1,150 +1,134 @@
-//! Resource limits: runtime-spec `config-linux.md`, "Control groups". They are set through cgroups-rs, each by its own
-//! function, since the crate's own `apply` drops errors; then each is read back, because the kernel rounds and clamps.
+//! Resource limits: runtime-spec `config-linux.md`, "Control groups".
+//!
+//! What nearly every container has (memory, cpu, pids, devices) is the flow in this file and in `limits/memory.rs` and
+//! `limits/cpu.rs`; it goes through cgroups-rs, each limit by its own function, since the crate's own `apply` drops errors.
+//! Each rare limit is a file of its own in `limits/` that turns it, as a pure function, into lines for control files
+//! ([`setting`]), which are checked before anything is set. Whatever is set is read back, because the kernel rounds and
+//! clamps.
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use cgroups_rs::fs::MaxValue;
-use cgroups_rs::fs::cpu::CpuController;
-use cgroups_rs::fs::memory::{MemController, SetMemory};
 use cgroups_rs::fs::pid::PidController;
-use oci_spec::runtime::{LinuxCpu, LinuxMemory, LinuxPids, LinuxResources};
+use oci_spec::runtime::{LinuxPids, LinuxResources};
 
 use super::devices::{Policy, default_device_rules};
 use super::{Cgroup, Version, devices, tree};
+use setting::{Host, Setting};
+
+mod block_io;
+mod cpu;
+mod cpuset;
+mod hugetlb;
+mod memory;
+mod network;
+mod rdma;
+mod realtime;
+mod setting;
+mod unified;
+
+pub(super) use block_io::io_weight;
+pub(super) use cpu::weight;
+pub(super) use cpuset::inherit as inherit_cpuset;
+pub(super) use memory::swap_v2;
+pub(super) use setting::numbers;
+
+/// The rare limits, in two parts.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Before the common ones: what would make the kernel refuse those.
+    before: Vec<Setting>,
+    /// After them; `unified` comes last, so that it wins.
+    after: Vec<Setting>,
+}
 
 impl Cgroup {
-    /// Sets the limits. As in other runtimes 0 means "not set" and -1 "no limit". With a device list the default devices are
-    /// allowed too ([`default_device_rules`]) and everything that no rule allows is denied; without one, devices are left
-    /// alone. What is not supported is refused by name before anything is set.
-    pub fn apply(&self, resources: &LinuxResources) -> Result<()> {
+    /// The same cgroup with the controllers in use that the limits need beyond the basic ones. An error names the limit and
+    /// the controller that this host does not have.
+    pub fn for_resources(&self, resources: &LinuxResources) -> Result<Cgroup> {
         let version = self.hierarchy.version();
         refuse(resources, version)?;
+        let mut wider = self.clone();
+        for (field, controller) in needs(resources, version)? {
+            let lacks = match version {
+                Version::V1 => format!("no cgroup v1 mount has {controller}"),
+                Version::V2 => format!("cgroup v2 does not offer {controller} here"),
+            };
+            wider.hierarchy = wider
+                .hierarchy
+                .with(&controller)
+                .with_context(|| format!("linux.resources.{field} is not supported: {lacks}"))?;
+        }
+        Ok(wider)
+    }
+
+    /// Sets the limits of a cgroup that is new. As in other runtimes 0 means "not set" and -1 "no limit". With a device list
+    /// the default devices are allowed too ([`default_device_rules`]) and everything that no rule allows is denied; without
+    /// one, devices are left alone. What the kernel or the hierarchy lacks is refused by name before anything is set.
+    pub fn apply(&self, resources: &LinuxResources) -> Result<()> {
+        self.set(resources, false)
+    }
+
+    /// As [`Cgroup::apply`]; in a cgroup with a past, limits that depend on each other are brought into agreement with those
+    /// that it has.
+    pub(super) fn set(&self, resources: &LinuxResources, living: bool) -> Result<()> {
+        let version = self.hierarchy.version();
+        refuse(resources, version)?;
+        for (field, controller) in needs(resources, version)? {
+            ensure!(
+                self.hierarchy.has(&controller),
+                "linux.resources.{field}: {controller} is not in use for cgroup {}",
+                self.path
+            );
+        }
+        let rare = self.rare(resources, living)?;
         let policy = match resources.devices() {
             Some(rules) => Some(Policy::of(rules.iter().chain(&default_device_rules()))?),
             None => None,
         };
-        self.apply_memory(&resources.memory().unwrap_or_default())?;
+        rare.before.iter().try_for_each(|setting| self.perform(setting))?;
+        self.apply_memory(&resources.memory().unwrap_or_default(), living)?;
         if let Some(cpu) = resources.cpu() {
             self.apply_cpu(cpu)?;
         }
         if let Some(pids) = resources.pids() {
             self.apply_pids(pids)?;
         }
-        if let Some(value) = oom_group(resources) {
-            tree::write(&self.dir("memory"), "memory.oom.group", value)?;
-            confirm(&self.dir("memory"), "memory.oom.group", value)?;
-        }
+        rare.after.iter().try_for_each(|setting| self.perform(setting))?;
         match policy {
             Some(policy) if self.is_v2() => devices::attach(&self.dir("devices"), &policy),
+            Some(policy) if living => devices::change_v1(&self.dir("devices"), &policy),
             Some(policy) => devices::write_v1(&self.dir("devices"), &policy),
             None => Ok(()),
         }
     }
 
-    fn apply_memory(&self, memory: &LinuxMemory) -> Result<()> {
-        let dir = self.dir("memory");
-        let v2 = self.is_v2();
-        let controller = MemController::new(dir.clone(), dir.clone(), v2);
-        let limit = set(memory.limit());
-        let swap = set(memory.swap());
-        if v2 {
-            let swap = swap_v2(limit, swap)?;
-            if let Some(limit) = limit {
-                controller
-                    .set_limit(limit)
-                    .with_context(|| format!("set memory.max of {} to {limit}", self.path))?;
-                confirm_bytes(&dir, "memory.max", limit)?;
-            }
-            // Without swap in the kernel there is no file, and nothing to limit.
-            if let Some(swap) = swap.filter(|swap| *swap > 0 || dir.join("memory.swap.max").exists()) {
-                controller
-                    .set_memswap_limit(swap)
-                    .with_context(|| format!("set memory.swap.max to {swap}"))?;
-                confirm_bytes(&dir, "memory.swap.max", swap)?;
-            }
-        } else {
-            // The kernel keeps memory <= memory+swap at every moment: when the limit grows beyond the present total, the
-            // total goes first.
-            let total = "memory.memsw.limit_in_bytes";
-            let total_first = match (limit, swap) {
-                (Some(limit), Some(_)) => {
-                    bytes(&tree::read(&dir, total)?)?.is_some_and(|now| limit < 0 || limit as u64 > now)
-                }
-                _ => false,
-            };
-            for is_total in [total_first, !total_first] {
-                let Some(value) = (if is_total { swap } else { limit }) else { continue };
-                let file = if is_total { total } else { "memory.limit_in_bytes" };
-                let result =
-                    if is_total { controller.set_memswap_limit(value) } else { controller.set_limit(value) };
-                result.with_context(|| format!("set {file} of {} to {value}", self.path))?;
-                confirm_bytes(&dir, file, value)?;
-            }
-            if let Some(value) = memory.swappiness() {
-                controller
-                    .set_swappiness(value)
-                    .with_context(|| format!("set memory.swappiness to {value}"))?;
-                confirm(&dir, "memory.swappiness", &value.to_string())?;
-            }
+    /// Looks only at what a rare limit is about: a container without any costs nothing here.
+    fn rare(&self, resources: &LinuxResources, living: bool) -> Result<Rare> {
+        let exists = |controller: &str, file: &str| self.dir(controller).join(file).exists();
+        let read = |controller: &str, file: &str| tree::read(&self.dir(controller), file).ok();
+        let rare = rare(resources, &Host { v2: self.is_v2(), living, exists: &exists, read: &read })?;
+        for setting in rare.before.iter().chain(&rare.after) {
+            ensure!(
+                exists(&setting.controller, &setting.file),
+                "linux.resources.{} is not supported: there is no {}",
+                setting.field,
+                setting.file
+            );
         }
-        if let Some(value) = set(memory.reservation()) {
-            let file = if v2 { "memory.low" } else { "memory.soft_limit_in_bytes" };
-            let low = if value < 0 { MaxValue::Max } else { MaxValue::Value(value) };
-            let result = match v2 {
-                true => controller.set_mem(SetMemory { low: Some(low), high: None, min: None, max: None }),
-                false => controller.set_soft_limit(value),
-            };
-            result.with_context(|| format!("set {file} of {} to {value}", self.path))?;
-            confirm_bytes(&dir, file, value)?;
-        }
-        Ok(())
+        Ok(rare)
     }
 
-    fn apply_cpu(&self, cpu: &LinuxCpu) -> Result<()> {
-        let dir = self.dir("cpu");
-        let v2 = self.is_v2();
-        let controller = CpuController::new(dir.clone(), dir.clone(), v2);
-        if let Some(shares) = cpu.shares().filter(|shares| *shares > 0) {
-            let (file, value) =
-                if v2 { ("cpu.weight", weight(shares)) } else { ("cpu.shares", shares.clamp(2, 262_144)) };
-            controller
-                .set_shares(value)
-                .with_context(|| format!("set {file} of {} to {value}", self.path))?;
-            confirm(&dir, file, &value.to_string())?;
-        }
-        let quota = set(cpu.quota());
-        let period = cpu.period().filter(|period| *period > 0);
-        if quota.is_none() && period.is_none() {
-            return Ok(());
-        }
-        let wanted = format!("cpu quota {quota:?} period {period:?} of {}", self.path);
-        // On v1 these are two writes, and the kernel refuses a first one that gives more than the parent has: the order that
-        // is refused when a limit grows is the one that works when it shrinks.
-        let result = match (quota, period) {
-            (Some(quota), Some(period)) if !v2 => {
-                controller.set_cfs_period(period).and_then(|()| controller.set_cfs_quota(quota)).or_else(
-                    |_| controller.set_cfs_quota(quota).and_then(|()| controller.set_cfs_period(period)),
-                )
-            }
-            (quota, period) => controller.set_cfs_quota_and_period(quota, period),
-        };
-        result.with_context(|| format!("set {wanted}"))?;
-        if v2 {
-            let now = tree::read(&dir, "cpu.max")?;
-            let (now_quota, now_period) = now.split_once(' ').context("parse cpu.max")?;
-            let want_quota = quota.map(|quota| if quota < 0 { "max".to_owned() } else { quota.to_string() });
-            let same = want_quota.is_none_or(|want| want == now_quota)
-                && period.is_none_or(|want| want.to_string() == now_period);
-            ensure!(same, "set {wanted}: the kernel has {now:?}");
-        } else {
-            quota.map_or(Ok(()), |quota| confirm(&dir, "cpu.cfs_quota_us", &quota.max(-1).to_string()))?;
-            period.map_or(Ok(()), |period| confirm(&dir, "cpu.cfs_period_us", &period.to_string()))?;
-        }
-        Ok(())
+    fn perform(&self, setting: &Setting) -> Result<()> {
+        let dir = self.dir(&setting.controller);
+        setting.perform(&dir).with_context(|| format!("set linux.resources.{}", setting.field))
     }
 
     fn apply_pids(&self, pids: &LinuxPids) -> Result<()> {
+        if pids.limit() == 0 {
+            return Ok(());
+        }
         let dir = self.dir("pids");
         let max = if pids.limit() > 0 { MaxValue::Value(pids.limit()) } else { MaxValue::Max };
         PidController::new(dir.clone(), dir.clone(), self.is_v2())
@@ -154,114 +138,131 @@ impl Cgroup {
     }
 }
 
-/// 0 means that the field is not set.
-fn set(value: Option<i64>) -> Option<i64> {
-    value.filter(|value| *value != 0)
+fn rare(resources: &LinuxResources, host: &Host) -> Result<Rare> {
+    let mut rare = Rare::default();
+    let memory = resources.memory().unwrap_or_default();
+    rare.after.extend(memory::settings(&memory, host));
+    if let Some(cpu) = resources.cpu() {
+        cpu::settings(cpu, host, &mut rare)?;
+        rare.after.extend(realtime::settings(cpu, host));
+        rare.after.extend(cpuset::settings(cpu));
+    }
+    if let Some(block_io) = resources.block_io() {
+        rare.after.extend(block_io::settings(block_io, host)?);
+    }
+    rare.after.extend(hugetlb::settings(resources.hugepage_limits().iter().flatten(), host)?);
+    rare.after.extend(rdma::settings(resources.rdma().iter().flatten())?);
+    if let Some(network) = resources.network() {
+        rare.after.extend(network::settings(network)?);
+    }
+    rare.after.extend(unified::settings(resources.unified().iter().flatten())?);
+    Ok(rare)
 }
 
-/// cpu.shares (2–262144, default 1024) as cpu.weight (1–10000, default 100): the curve through these three points that runc
-/// and crun use, "ConvertCPUSharesToCgroupV2Value" in opencontainers/cgroups.
-fn weight(shares: u64) -> u64 {
-    let l = (shares.clamp(2, 262_144) as f64).log2();
-    let exponent = (l * l + 125.0 * l) / 612.0 - 7.0 / 34.0;
-    (10f64.powf(exponent).ceil() as u64).clamp(1, 10_000)
-}
-
-/// OCI's swap is memory and swap together, v2's is swap alone.
-fn swap_v2(limit: Option<i64>, swap: Option<i64>) -> Result<Option<i64>> {
-    match (limit, swap) {
-        (Some(-1), None) | (_, Some(-1)) => Ok(Some(-1)),
-        (_, None) => Ok(None),
-        (Some(limit), Some(total)) if limit > 0 && total >= limit => Ok(Some(total - limit)),
-        (Some(limit), Some(total)) if limit > 0 => {
-            bail!("memory.swap {total} is less than memory.limit {limit}")
+/// Each limit that needs a controller beyond the basic ones, and the controller.
+fn needs(resources: &LinuxResources, version: Version) -> Result<Vec<(String, String)>> {
+    let mut needs = Vec::new();
+    let mut need = |given: bool, field: &str, controller: &str| {
+        if given {
+            needs.push((field.to_owned(), controller.to_owned()));
         }
-        (_, Some(total)) => bail!("memory.swap {total} needs a memory.limit"),
+    };
+    if let Some(cpu) = resources.cpu() {
+        need(given(cpu.cpus()), "cpu.cpus", "cpuset");
+        need(given(cpu.mems()), "cpu.mems", "cpuset");
     }
-}
-
-/// An amount of memory as the kernel prints it; `None` is "no limit".
-fn bytes(text: &str) -> Result<Option<u64>> {
-    // v1 prints its largest number of pages in bytes.
-    const UNLIMITED: u64 = i64::MAX as u64 - 0xf_ffff;
-    if text == "max" {
-        return Ok(None);
+    let block_io = if version == Version::V1 { "blkio" } else { "io" };
+    let asks = resources.block_io().as_ref().is_some_and(block_io::asks);
+    need(asks, "blockIO", block_io);
+    need(resources.hugepage_limits().iter().flatten().next().is_some(), "hugepageLimits", "hugetlb");
+    need(resources.rdma().iter().flatten().next().is_some(), "rdma", "rdma");
+    if let Some(network) = resources.network() {
+        need(network.class_id().is_some_and(|id| id != 0), "network.classID", "net_cls");
+        need(network.priorities().iter().flatten().next().is_some(), "network.priorities", "net_prio");
     }
-    let value: u64 = text.parse().with_context(|| format!("parse {text:?}"))?;
-    Ok((value < UNLIMITED).then_some(value))
+    for key in resources.unified().iter().flatten().map(|(key, _)| key) {
+        if let Some(controller) = unified::controller(key)? {
+            need(true, &format!("unified.{key}"), controller);
+        }
+    }
+    Ok(needs)
 }
 
-/// Compares an amount of memory; the kernel counts whole pages.
-fn confirm_bytes(dir: &Path, file: &str, want: i64) -> Result<()> {
-    let now = bytes(&tree::read(dir, file)?)?;
-    let page =
-        nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.context("ask for the page size")? as u64;
-    let want_pages = u64::try_from(want).ok().map(|want| want / page);
-    ensure!(now.map(|now| now / page) == want_pages, "{}/{file} is {now:?} and not {want}", dir.display());
-    Ok(())
-}
-
-fn confirm(dir: &Path, file: &str, want: &str) -> Result<()> {
-    let now = tree::read(dir, file)?;
-    ensure!(now == want, "{}/{file} is {now:?} and not {want:?}", dir.display());
-    Ok(())
-}
-
-/// The one key of `unified` that is supported: with "1" the OOM killer ends the whole cgroup, as the kubelet wants it.
-fn oom_group(resources: &LinuxResources) -> Option<&str> {
-    resources.unified().as_ref()?.get("memory.oom.group").map(String::as_str)
-}
-
-/// What is not done, by its name in the specification. Empty objects and zeroes, which engines like to write, ask for
-/// nothing.
+/// What the version of cgroups does not have at all, by its name in the specification. Empty objects and zeroes, which
+/// engines like to write, ask for nothing, and neither does -1 for what has no limit anyway.
 fn refuse(resources: &LinuxResources, version: Version) -> Result<()> {
-    let some = |value: Option<u64>| value.is_some_and(|value| value != 0);
-    let text = |value: &Option<String>| value.as_ref().is_some_and(|value| !value.is_empty());
+    let v2 = version == Version::V2;
     let memory = resources.memory().unwrap_or_default();
     let cpu = resources.cpu().clone().unwrap_or_default();
     let block_io = resources.block_io().clone().unwrap_or_default();
     let network = resources.network().clone().unwrap_or_default();
     #[allow(deprecated)]
-    let kernel = set(memory.kernel()).is_some();
-    let unified = resources.unified().iter().flatten().map(|(key, _)| key.as_str());
-    let other_unified: Vec<&str> =
-        unified.filter(|key| version == Version::V1 || *key != "memory.oom.group").collect();
-    let mut unsupported = vec![
-        ("memory.kernel", kernel),
-        ("memory.kernelTCP", set(memory.kernel_tcp()).is_some()),
-        ("memory.swappiness on cgroup v2", version == Version::V2 && memory.swappiness().is_some()),
+    let kernel = memory.kernel().is_some_and(|limit| limit > 0);
+    let only_v1 = [
+        ("memory.kernelTCP", memory.kernel_tcp().is_some_and(|limit| limit > 0)),
+        ("memory.swappiness", memory.swappiness().is_some()),
+        ("memory.disableOOMKiller", memory.disable_oom_killer() == Some(true)),
+        ("cpu.realtimeRuntime", set(cpu.realtime_runtime()).is_some()),
+        ("cpu.realtimePeriod", cpu.realtime_period().is_some_and(|period| period != 0)),
+        ("blockIO.leafWeight", block_io::leaf_weight(&block_io)),
+        ("network.classID", network.class_id().is_some_and(|id| id != 0)),
+        ("network.priorities", network.priorities().iter().flatten().next().is_some()),
+    ];
+    ensure!(!kernel, "linux.resources.memory.kernel is not supported: Linux does not limit it any more");
+    let named: Vec<&str> =
+        only_v1.into_iter().filter_map(|(name, given)| (v2 && given).then_some(name)).collect();
+    ensure!(
+        named.is_empty(),
+        "linux.resources: {} is not supported: cgroup v2 does not have it",
+        named.join(", ")
+    );
+    let unified: Vec<&str> = resources.unified().iter().flatten().map(|(key, _)| key.as_str()).collect();
+    ensure!(
+        v2 || unified.is_empty(),
+        "linux.resources.unified: {} is not supported: this host has cgroup v1",
+        unified.join(", ")
+    );
+    ensure!(
+        memory.swappiness().is_none_or(|value| value <= 100),
+        "linux.resources.memory.swappiness is not in 0–100"
+    );
+    Ok(())
+}
+
+/// Refuses by name what goes beyond memory, cpu time, pids, devices and `memory.oom.group`: for who sets only these.
+pub fn refuse_rare(resources: &LinuxResources, version: Version) -> Result<()> {
+    refuse(resources, version)?;
+    let cpu = resources.cpu().clone().unwrap_or_default();
+    let memory = resources.memory().unwrap_or_default();
+    let own = [
+        ("memory.kernelTCP", memory.kernel_tcp().is_some_and(|limit| limit > 0)),
         ("memory.disableOOMKiller", memory.disable_oom_killer() == Some(true)),
         ("memory.checkBeforeUpdate", memory.check_before_update() == Some(true)),
         ("cpu.idle", set(cpu.idle()).is_some()),
-        ("cpu.burst", some(cpu.burst())),
+        ("cpu.burst", cpu.burst().is_some_and(|burst| burst != 0)),
         ("cpu.realtimeRuntime", set(cpu.realtime_runtime()).is_some()),
-        ("cpu.realtimePeriod", some(cpu.realtime_period())),
-        ("cpu.cpus", text(cpu.cpus())),
-        ("cpu.mems", text(cpu.mems())),
-        ("hugepageLimits", resources.hugepage_limits().as_ref().is_some_and(|limits| !limits.is_empty())),
-        ("rdma", resources.rdma().as_ref().is_some_and(|limits| !limits.is_empty())),
-        ("network.classID", network.class_id().is_some_and(|id| id != 0)),
-        ("network.priorities", network.priorities().as_ref().is_some_and(|list| !list.is_empty())),
-        ("blockIO.weight", block_io.weight().is_some_and(|weight| weight != 0)),
-        ("blockIO.leafWeight", block_io.leaf_weight().is_some_and(|weight| weight != 0)),
-        ("blockIO.weightDevice", block_io.weight_device().as_ref().is_some_and(|list| !list.is_empty())),
+        ("cpu.realtimePeriod", cpu.realtime_period().is_some_and(|period| period != 0)),
     ];
-    for (name, list) in [
-        ("blockIO.throttleReadBpsDevice", block_io.throttle_read_bps_device()),
-        ("blockIO.throttleWriteBpsDevice", block_io.throttle_write_bps_device()),
-        ("blockIO.throttleReadIOPSDevice", block_io.throttle_read_iops_device()),
-        ("blockIO.throttleWriteIOPSDevice", block_io.throttle_write_iops_device()),
-    ] {
-        unsupported.push((name, list.as_ref().is_some_and(|list| !list.is_empty())));
-    }
-    let named: Vec<&str> =
-        unsupported.into_iter().filter_map(|(name, given)| given.then_some(name)).collect();
+    let mut named: Vec<String> =
+        own.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.to_owned()).collect();
+    let others = needs(resources, version)?.into_iter().map(|(field, _)| field);
+    named.extend(others.filter(|field| field != "unified.memory.oom.group"));
     ensure!(named.is_empty(), "linux.resources: {} is not supported", named.join(", "));
-    ensure!(
-        other_unified.is_empty(),
-        "linux.resources.unified: {} is not supported",
-        other_unified.join(", ")
-    );
+    Ok(())
+}
+
+/// 0 means that the field is not set.
+fn set(value: Option<i64>) -> Option<i64> {
+    value.filter(|value| *value != 0)
+}
+
+fn given(text: &Option<String>) -> bool {
+    text.as_ref().is_some_and(|text| !text.trim().is_empty())
+}
+
+fn confirm(dir: &Path, file: &str, want: &str) -> Result<()> {
+    let now = tree::read(dir, file)?;
+    ensure!(now == want, "{}/{file} is {now:?} and not {want:?}", dir.display());
     Ok(())
 }
 

@@ -2,66 +2,50 @@
 //!
 //! A [`Cgroup`] is a path below the root of the [`Hierarchy`]: one directory on v2, one per controller on v1. Only the
 //! controllers in use are touched: cpu, memory, pids and devices, on v1 also cpuacct (statistics) and freezer (pausing and
-//! killing). Reading order: `hierarchy`, this file, `limits`, `devices`, `processes`, `tree`.
+//! killing); any other when a limit asks for it ([`Cgroup::for_resources`]).
+//!
+//! Reading order: `hierarchy`, this file, `limits` (and at its side one file per rare limit), `devices`, `processes`,
+//! `tree`; then what an OCI runtime needs besides: `place` (cgroupsPath), `update`, `metrics`, `oom`, `delegate`, and for
+//! systemd `scope` and `systemd`.
 
 use std::fs;
-use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub mod devices;
+mod door;
 mod hierarchy;
 mod limits;
 mod processes;
+mod stats;
 mod tree;
+pub mod update;
 
 pub use devices::default_device_rules;
+pub use door::Door;
 pub use hierarchy::{Hierarchy, Version};
+pub use limits::refuse_rare;
+pub use stats::Stats;
+
+/// What becomes of a cgroup that is there already when it is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    /// It is made anew, so that nothing of its former life applies.
+    Renew,
+    /// It stays with its limits if nobody is in it.
+    Take,
+    /// It stays as it is, with whoever is in it.
+    Join,
+}
 
 /// A control group, which need not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cgroup {
     hierarchy: Hierarchy,
     path: String,
-}
-
-/// What a cgroup and the cgroups below it have used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Stats {
-    /// CPU time in microseconds since the cgroup was made.
-    pub cpu_usage_usec: u64,
-    /// Memory charged now, page cache included, in bytes.
-    pub memory_bytes: u64,
-    /// Tasks (threads count) now.
-    pub pids: u64,
-    /// Processes that the kernel killed because a memory limit was hit.
-    pub oom_kills: u64,
-}
-
-/// A way into a cgroup, held open ([`Cgroup::door`]).
-#[derive(Debug)]
-pub struct Door {
-    files: Vec<fs::File>,
-}
-
-impl Door {
-    /// The open files, for a process that closes all others.
-    pub fn descriptors(&self) -> Vec<RawFd> {
-        self.files.iter().map(AsRawFd::as_raw_fd).collect()
-    }
-
-    /// Moves the calling process, which has one thread, into the cgroup.
-    pub fn enter(&self) -> Result<()> {
-        self.files
-            .iter()
-            .try_for_each(|mut file| io::Write::write_all(&mut file, b"0"))
-            .context("join cgroup")
-    }
 }
 
 impl Cgroup {
@@ -96,34 +80,52 @@ impl Cgroup {
         self.hierarchy.root_of(controller).join(&self.path)
     }
 
+    /// The cgroup that exists at this path, with all that it has: on v1 also the hierarchies of rare controllers in which
+    /// there is a cgroup of this path.
+    pub fn find(hierarchy: &Hierarchy, path: &str) -> Result<Cgroup> {
+        Cgroup::new(&hierarchy.where_exists(path), path)
+    }
+
     /// Makes the cgroup and its parents; parents may exist. A cgroup of this path that is left over is made anew, so that
     /// no limit, count or frozen state of its former life applies; one with processes in it is an error. When it fails,
     /// nothing is left that was not there.
     pub fn create(&self) -> Result<()> {
-        self.make(false)
+        self.make(Existing::Renew).map(drop)
     }
 
-    /// The same, but a cgroup of this path without processes is taken as it is, with its limits.
+    /// As [`Cgroup::create`], but a cgroup that somebody has prepared stays, with the limits that it has. One with processes
+    /// in it is an error, and so is one that is frozen: runtime-spec "Control groups" allows both, since operations on one
+    /// container would be felt by another.
     pub fn create_or_take(&self) -> Result<()> {
-        self.make(true)
+        self.make(Existing::Take).map(drop)
     }
 
-    fn make(&self, take: bool) -> Result<()> {
+    /// Completes a cgroup that somebody else, such as systemd, has made for a process, and in which it is: passes the
+    /// controllers in use down to it, makes the directories of v1 that it lacks, and moves the process there.
+    pub fn adopt(&self, pid: i32) -> Result<()> {
+        let (made, leaves) = (self.make(Existing::Join)?, self.paths());
+        made.iter()
+            .filter(|dir| leaves.contains(dir))
+            .try_for_each(|dir| tree::write(dir, "cgroup.procs", &pid.to_string()))
+    }
+
+    /// Makes the directories; which of them are new.
+    fn make(&self, existing: Existing) -> Result<Vec<PathBuf>> {
         const ATTEMPTS: usize = 10;
         for _ in 1..ATTEMPTS {
-            match self.try_create(take) {
+            match self.try_make(existing) {
                 // Somebody else has just removed a parent that he found empty.
                 Err(error) if tree::was_gone(&error) => {}
                 result => return result,
             }
         }
-        self.try_create(take)
+        self.try_make(existing)
     }
 
-    fn try_create(&self, take: bool) -> Result<()> {
+    fn try_make(&self, existing: Existing) -> Result<Vec<PathBuf>> {
         let mut made = Vec::new();
-        for (root, _) in self.hierarchy.mounts() {
-            if let Err(error) = self.create_below(root, take, &mut made) {
+        for (root, controllers) in self.hierarchy.mounts() {
+            if let Err(error) = self.make_below(root, controllers, existing, &mut made) {
                 for dir in made.iter().rev() {
                     // A parent in which somebody else has meanwhile made a cgroup stays.
                     tree::remove_one(dir)?;
@@ -131,32 +133,55 @@ impl Cgroup {
                 return Err(error);
             }
         }
-        Ok(())
+        Ok(made)
     }
 
-    fn create_below(&self, root: &Path, take: bool, made: &mut Vec<PathBuf>) -> Result<()> {
+    fn make_below(
+        &self,
+        root: &Path,
+        controllers: &[String],
+        existing: Existing,
+        made: &mut Vec<PathBuf>,
+    ) -> Result<()> {
         let mut dir = root.to_owned();
         let mut parts = self.path.split('/').peekable();
         while let Some(part) = parts.next() {
             if self.is_v2() {
                 // On the path down only, never in the leaf: a v2 cgroup has processes or passes controllers on, not both.
-                enable_controllers(&dir)?;
+                enable_controllers(&dir, controllers)?;
             }
             dir.push(part);
             let is_leaf = parts.peek().is_none();
-            match fs::create_dir(&dir) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !is_leaf => continue,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && take => {
-                    let holders = [dir.clone()];
-                    let free = tree::procs(&dir)?.is_empty();
-                    ensure!(free, "cgroup {} is in use by {}", dir.display(), processes::holders(&holders)?);
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => renew(&dir)?,
-                other => other.with_context(|| format!("make cgroup {}", dir.display()))?,
+            let is_new = match fs::create_dir(&dir) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match existing {
+                    _ if !is_leaf => false,
+                    Existing::Renew => renew(&dir).map(|()| true)?,
+                    Existing::Take => self.take(&dir).map(|()| false)?,
+                    Existing::Join => false,
+                },
+                other => other.map(|()| true).with_context(|| format!("make cgroup {}", dir.display()))?,
+            };
+            if is_new {
+                made.push(dir.clone());
             }
-            made.push(dir.clone());
+            if !self.is_v2() && controllers.iter().any(|one| one == "cpuset") {
+                limits::inherit_cpuset(&dir)?;
+            }
         }
+        Ok(())
+    }
+
+    /// Fails when the cgroup that is there cannot be somebody's new home.
+    fn take(&self, dir: &Path) -> Result<()> {
+        let holders = processes::pids_in(&[dir.to_owned()])?;
+        ensure!(
+            holders.is_empty(),
+            "cgroup {} exists and is in use by {}",
+            dir.display(),
+            processes::holders(&[dir.to_owned()])?
+        );
+        let has_freezer = self.dir("freezer") == dir;
+        ensure!(!has_freezer || !self.is_frozen()?, "cgroup {} exists and is frozen", dir.display());
         Ok(())
     }
 
@@ -175,76 +200,16 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves the calling process, which has one thread, into the cgroup.
-    pub fn join_self(&self) -> Result<()> {
-        self.door()?.enter()
-    }
-
-    /// Opens the cgroup for a process that will enter it later, when it can no longer see the cgroup filesystem. On v1
-    /// through `tasks`, because the first write to `cgroup.procs` after a pause takes some 15 ms there (it waits for an RCU
-    /// grace period).
-    pub fn door(&self) -> Result<Door> {
-        let file = if self.is_v2() { "cgroup.procs" } else { "tasks" };
-        let open = |dir: PathBuf| {
-            let path = dir.join(file);
-            OpenOptions::new().write(true).open(&path).with_context(|| format!("open {}", path.display()))
-        };
-        Ok(Door { files: self.paths().into_iter().map(open).collect::<Result<_>>()? })
-    }
-
     /// Moves a process, with all its threads, into the cgroup.
     pub fn add(&self, pid: i32) -> Result<()> {
         self.paths().iter().try_for_each(|dir| tree::write(dir, "cgroup.procs", &pid.to_string()))
     }
-
-    /// The cgroup as a descriptor for clone3(2) with `CLONE_INTO_CGROUP`; v2 only.
-    pub fn open_dir(&self) -> Result<OwnedFd> {
-        ensure!(self.is_v2(), "cgroup {}: no process can be born into a v1 cgroup", self.path);
-        let dir = self.dir("");
-        let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
-        let opened = OpenOptions::new().read(true).custom_flags(flags).open(&dir);
-        Ok(opened.with_context(|| format!("open cgroup {}", dir.display()))?.into())
-    }
-
-    /// How many processes the kernel killed here and below because a memory limit was hit.
-    pub fn oom_kills(&self) -> Result<u64> {
-        if self.is_v2() {
-            let events = tree::read(&self.dir("memory"), "memory.events")?;
-            return tree::keyed(&events, "oom_kill").context("find oom_kill in memory.events");
-        }
-        // v1 counts in the victim's own cgroup only.
-        let mut sum = 0;
-        for dir in tree::walk(&self.dir("memory"))? {
-            let control = tree::read(&dir, "memory.oom_control")?;
-            sum += tree::keyed(&control, "oom_kill").context("find oom_kill in memory.oom_control")?;
-        }
-        Ok(sum)
-    }
-
-    /// Reads the accounting.
-    pub fn stats(&self) -> Result<Stats> {
-        let number = |controller: &str, file: &str| -> Result<u64> {
-            tree::read(&self.dir(controller), file)?.parse().with_context(|| format!("parse {file}"))
-        };
-        let (cpu_usage_usec, memory_file) = if self.is_v2() {
-            let stat = tree::read(&self.dir("cpu"), "cpu.stat")?;
-            (tree::keyed(&stat, "usage_usec").context("find usage_usec in cpu.stat")?, "memory.current")
-        } else {
-            (number("cpuacct", "cpuacct.usage")? / 1000, "memory.usage_in_bytes")
-        };
-        Ok(Stats {
-            cpu_usage_usec,
-            memory_bytes: number("memory", memory_file)?,
-            pids: number("pids", "pids.current")?,
-            oom_kills: self.oom_kills()?,
-        })
-    }
 }
 
-/// Passes the controllers in use on to the children of a v2 cgroup; asks first, because a write wakes the whole host.
-fn enable_controllers(dir: &Path) -> Result<()> {
+/// Passes controllers on to the children of a v2 cgroup; asks first, because a write wakes the whole host.
+fn enable_controllers(dir: &Path, controllers: &[String]) -> Result<()> {
     let enabled = tree::read(dir, "cgroup.subtree_control")?;
-    let missing = hierarchy::V2_CONTROLLERS.iter().filter(|one| !enabled.split(' ').any(|it| it == **one));
+    let missing = controllers.iter().filter(|one| !enabled.split(' ').any(|it| it == *one));
     let request: Vec<String> = missing.map(|one| format!("+{one}")).collect();
     if request.is_empty() {
         return Ok(());

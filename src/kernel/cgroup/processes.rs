@@ -127,12 +127,14 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Whether all processes of the cgroup are stopped by [`Cgroup::freeze`].
+    /// Whether every process of the cgroup and below is stopped, because the cgroup or one above it is frozen; false while
+    /// that is still going on.
     pub fn is_frozen(&self) -> Result<bool> {
-        if self.is_v2() {
-            return Ok(tree::keyed(&tree::read(&self.dir(""), "cgroup.events")?, "frozen") == Some(1));
-        }
-        Ok(tree::read(&self.dir("freezer"), "freezer.state")? == "FROZEN")
+        Ok(if self.is_v2() {
+            tree::keyed(&tree::read(&self.dir("freezer"), "cgroup.events")?, "frozen") == Some(1)
+        } else {
+            tree::read(&self.dir("freezer"), "freezer.state")? == "FROZEN"
+        })
     }
 
     /// Sends a signal to every process of the cgroup and below. One that is made meanwhile may miss it.
@@ -209,7 +211,8 @@ impl Pause {
     }
 }
 
-fn pids_in(dirs: &[PathBuf]) -> Result<Vec<i32>> {
+/// The processes in these cgroups and below, in order.
+pub(super) fn pids_in(dirs: &[PathBuf]) -> Result<Vec<i32>> {
     let mut pids = Vec::new();
     // All hierarchies: on v1 a process can sit in some of them only.
     for top in dirs {

@@ -88,6 +88,11 @@ pub(super) fn was_gone(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(is_gone)
 }
 
+/// The kernel's number of an error that has been given a context.
+pub(super) fn errno(error: &anyhow::Error) -> Option<i32> {
+    error.downcast_ref::<io::Error>()?.raw_os_error()
+}
+
 /// Writes a control file with one write(2), as the kernel wants it.
 pub(super) fn write(dir: &Path, file: &str, value: &str) -> Result<()> {
     let path = dir.join(file);

@@ -179,3 +179,11 @@ fn instructions_are_encoded_as_the_kernel_reads_them() {
     assert_eq!(bpf::move_number(0, 1).to_le_bytes(), [0xb7, 0, 0, 0, 1, 0, 0, 0]);
     assert_eq!(bpf::exit().to_le_bytes(), [0x95, 0, 0, 0, 0, 0, 0, 0]);
 }
+
+#[test]
+fn a_list_of_the_kernel_is_read_back_as_it_was_written() {
+    let policy = Policy::of(default_device_rules().iter()).unwrap();
+    assert_eq!(parse_list(&policy.v1_list().join("\n")), Some(policy.exceptions));
+    assert_eq!(parse_list(""), Some(BTreeMap::new()));
+    assert_eq!(parse_list("a *:* rwm"), None);
+}
