@@ -12,6 +12,7 @@ use nix::unistd::geteuid;
 use oci_spec::runtime::LinuxResources;
 
 mod cgroup {
+    mod living;
     mod rare;
 }
 

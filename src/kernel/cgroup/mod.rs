@@ -15,10 +15,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+mod delegate;
 pub mod devices;
 mod door;
 mod hierarchy;
 mod limits;
+pub mod metrics;
+mod oom;
 mod processes;
 mod stats;
 mod tree;
@@ -28,6 +31,8 @@ pub use devices::default_device_rules;
 pub use door::Door;
 pub use hierarchy::{Hierarchy, Version};
 pub use limits::refuse_rare;
+pub use metrics::Metrics;
+pub use oom::{Oom, OomWatch};
 pub use stats::Stats;
 
 /// What becomes of a cgroup that is there already when it is to be made.

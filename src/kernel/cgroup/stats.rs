@@ -1,4 +1,4 @@
-//! The few numbers that matter most; `metrics` has all of them.
+//! The few numbers that matter most; [`super::Metrics`] has all of them.
 
 use anyhow::{Context, Result};
 
