@@ -14,6 +14,7 @@ use oci_spec::runtime::LinuxResources;
 mod cgroup {
     mod living;
     mod rare;
+    mod scope;
 }
 
 const SOON: Duration = Duration::from_secs(20);

@@ -22,8 +22,11 @@ mod hierarchy;
 mod limits;
 pub mod metrics;
 mod oom;
+mod place;
 mod processes;
+pub mod scope;
 mod stats;
+pub mod systemd;
 mod tree;
 pub mod update;
 
@@ -33,6 +36,7 @@ pub use hierarchy::{Hierarchy, Version};
 pub use limits::refuse_rare;
 pub use metrics::Metrics;
 pub use oom::{Oom, OomWatch};
+pub use place::{Place, place};
 pub use stats::Stats;
 
 /// What becomes of a cgroup that is there already when it is to be made.

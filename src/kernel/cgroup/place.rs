@@ -1,0 +1,138 @@
+//! Where a container's cgroup is: `linux.cgroupsPath` (runtime-spec "Cgroups Path"), as runc and crun read it.
+//!
+//! | given | without systemd | with systemd |
+//! |---|---|---|
+//! | nothing | `/barepod-oci/ID` | `system.slice:barepod-oci:ID` |
+//! | `/a/b` | `/a/b` below the root of each hierarchy | refused |
+//! | `a/b` | `/barepod-oci/a/b` | refused |
+//! | `slice:prefix:name` | refused | the scope `prefix-name.scope` in that slice |
+//!
+//! A relative path is taken below the same cgroup as one of our own choice. runc takes it below the cgroup of the process
+//! that calls it, which is another one for each caller; the specification asks for the same place on each call. Nobody
+//! else's processes are there either, which v2 demands of a parent.
+
+use anyhow::{Context, Result, ensure};
+
+use super::scope::{self, Scope};
+
+/// Below it are the cgroups for which no place was asked.
+const OWN: &str = "barepod-oci";
+
+/// The place of a container's cgroup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A cgroup that the runtime makes.
+    Path {
+        /// Below the root of the hierarchy, for [`super::Cgroup::new`].
+        path: String,
+        /// Whether empty parents are ours to remove; those of an absolute path are the engine's.
+        ours: bool,
+    },
+    /// A scope that systemd makes ([`super::systemd`]).
+    Scope(Scope),
+}
+
+impl Place {
+    /// The cgroup's path below the root of the hierarchy.
+    pub fn path(&self) -> &str {
+        match self {
+            Place::Path { path, .. } => path,
+            Place::Scope(scope) => &scope.path,
+        }
+    }
+}
+
+/// Where the container `id` has its cgroup. `given` is the specification's `cgroupsPath`, `systemd` the option
+/// `--systemd-cgroup`.
+pub fn place(given: Option<&str>, id: &str, systemd: bool) -> Result<Place> {
+    let given = given.filter(|given| !given.is_empty());
+    if systemd {
+        let scope = match given {
+            None => scope::scope("", OWN, id),
+            Some(given) => {
+                let parts: Vec<&str> = given.split(':').collect();
+                let parts: Result<[&str; 3], _> = parts.try_into();
+                let [slice, prefix, name] =
+                    parts.ok().context("with systemd it must have the form slice:prefix:name")?;
+                scope::scope(slice, prefix, name)
+            }
+        };
+        return scope.map(Place::Scope).with_context(|| about(given));
+    }
+    let Some(given) = given else { return Ok(Place::Path { path: format!("{OWN}/{id}"), ours: true }) };
+    plain(given).with_context(|| about(Some(given)))
+}
+
+fn about(given: Option<&str>) -> String {
+    format!("linux.cgroupsPath {:?}", given.unwrap_or_default())
+}
+
+fn plain(given: &str) -> Result<Place> {
+    let is_absolute = given.starts_with('/');
+    ensure!(
+        is_absolute || given.split(':').count() != 3,
+        "this is the form slice:prefix:name of systemd: give --systemd-cgroup"
+    );
+    let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    ensure!(!parts.is_empty(), "the root of the hierarchy belongs to the host");
+    ensure!(!parts.contains(&".."), "it must not go up");
+    let path = parts.join("/");
+    Ok(Place::Path { path: if is_absolute { path } else { format!("{OWN}/{path}") }, ours: !is_absolute })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(given: &str) -> Result<String> {
+        Ok(place(Some(given), "id", false)?.path().to_owned())
+    }
+
+    #[test]
+    fn an_absolute_path_is_below_the_root_and_its_parents_are_the_engines() {
+        let expected = Place::Path { path: "a/b".to_owned(), ours: false };
+        assert_eq!(place(Some("/a/b"), "id", false).unwrap(), expected);
+        assert_eq!(path("//a/./b/").unwrap(), "a/b", "as paths are written");
+        assert_eq!(path("/a:b:c").unwrap(), "a:b:c", "a colon may stand in a name");
+    }
+
+    #[test]
+    fn no_path_and_a_relative_one_are_below_our_own_cgroup_whoever_calls() {
+        let expected = Place::Path { path: "barepod-oci/web".to_owned(), ours: true };
+        assert_eq!(place(None, "web", false).unwrap(), expected);
+        assert_eq!(place(Some(""), "web", false).unwrap(), expected);
+        let expected = Place::Path { path: "barepod-oci/a/b".to_owned(), ours: true };
+        assert_eq!(place(Some("a/b"), "web", false).unwrap(), expected);
+    }
+
+    #[test]
+    fn paths_that_name_the_root_or_leave_it_are_refused() {
+        for bad in ["/", "//", ".", "/..", "../a", "/a/../../b", "a/.."] {
+            let error = format!("{:#}", path(bad).unwrap_err());
+            assert!(error.starts_with("linux.cgroupsPath"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_systemd_is_taken_with_systemd_only_and_nothing_else_then() {
+        let Place::Scope(scope) = place(Some("machine.slice:libpod:4f"), "id", true).unwrap() else {
+            panic!()
+        };
+        assert_eq!(
+            (scope.unit.as_str(), scope.slice.as_str(), scope.path.as_str()),
+            ("libpod-4f.scope", "machine.slice", "machine.slice/libpod-4f.scope")
+        );
+        let error = format!("{:#}", path("machine.slice:libpod:4f").unwrap_err());
+        assert!(error.contains("--systemd-cgroup"), "{error}");
+        for bad in ["/a/b", "a/b", "a:b", "a:b:c:d"] {
+            let error = format!("{:#}", place(Some(bad), "id", true).unwrap_err());
+            assert!(error.contains("slice:prefix:name"), "{error}");
+        }
+    }
+
+    #[test]
+    fn without_a_path_systemd_gets_a_scope_of_our_own_name() {
+        let place = place(None, "web", true).unwrap();
+        assert_eq!(place.path(), "system.slice/barepod-oci-web.scope");
+    }
+}
