@@ -37,8 +37,10 @@ impl Stdio {
 pub struct Launch<'a> {
     /// The steps.
     pub plan: &'a Plan,
-    /// The container's cgroup, made and configured.
+    /// The container's cgroup, made and configured; or, where a step waits for it, to be made.
     pub cgroup: &'a Cgroup,
+    /// On v2: the child is born in it.
+    pub born_there: bool,
     /// Standard streams; a container with a terminal has them from there.
     pub stdio: Stdio,
     /// Where the other end of its terminal goes, a socket of [`crate::kernel::pass`].
@@ -65,7 +67,8 @@ pub struct Launched {
 pub fn launch(launch: Launch) -> Result<Launched> {
     let (reader, writer) = std::io::pipe().context("make report pipe")?;
     // On v2 the child is born in its cgroup: no moment in which its memory is charged to somebody else.
-    let cgroup = launch.cgroup.is_v2().then(|| launch.cgroup.open_dir()).transpose()?;
+    let born_there = launch.born_there && launch.cgroup.is_v2();
+    let cgroup = born_there.then(|| launch.cgroup.open_dir()).transpose()?;
     let pid_namespace = launch.plan.pid_namespace.as_ref().map(|path| (libc::CLONE_NEWPID as u64, path));
     let join_first = launch.plan.join_first.iter().map(|(flag, path)| (*flag, path));
     let enter = pid_namespace.into_iter().chain(join_first);

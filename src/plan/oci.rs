@@ -78,6 +78,8 @@ pub enum OciStep {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Wait {
+    /// Let systemd make its cgroup, and move it there.
+    Scope,
     /// Write the maps of its new user namespace.
     Maps,
     /// Run the hooks of the runtime's side.
@@ -88,6 +90,7 @@ impl Wait {
     /// The word for it between child and runtime.
     pub fn name(self) -> &'static str {
         match self {
+            Wait::Scope => "scope",
             Wait::Maps => "maps",
             Wait::RuntimeHooks => "runtime-hooks",
         }
@@ -140,6 +143,7 @@ impl OciStep {
 impl fmt::Display for OciStep {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
+            OciStep::Wait(Wait::Scope) => write!(f, "wait for systemd's scope"),
             OciStep::Wait(Wait::Maps) => write!(f, "wait for the maps of the user namespace"),
             OciStep::Wait(Wait::RuntimeHooks) => write!(f, "wait for the runtime's hooks"),
             OciStep::WaitForStart => write!(f, "wait for start"),

@@ -252,6 +252,7 @@ fn run(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running>
     let Launched { child, report } = launch(Launch {
         plan: &plan,
         cgroup: &cgroup,
+        born_there: true,
         stdio,
         terminal,
         watched,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{from_sealed_copy, preserved, write_pid_file};
+use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::container::launch::stdio_of_this_process;
 use crate::container::oci::create;
 use crate::kernel::process;
@@ -51,6 +51,7 @@ impl Making {
         wait_for_start: bool,
         console: Option<OwnedFd>,
         preserve: Vec<RawFd>,
+        global: &Global,
     ) -> Result<create::Options> {
         Ok(create::Options {
             wait_for_start,
@@ -58,6 +59,7 @@ impl Making {
             preserve,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
+            systemd: global.systemd_cgroup,
             stdio: stdio_of_this_process()?,
         })
     }
@@ -75,11 +77,11 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
 }
 
 /// Runs the verb.
-pub fn main(root: &Path, options: &Options) -> Result<i32> {
+pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     from_sealed_copy()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
-    let making_options = making.options(true, making.console()?, preserve)?;
+    let making_options = making.options(true, making.console()?, preserve, global)?;
     let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
     let pid = container.record.process.as_ref().map_or(child.pid, |process| process.pid);
     if let Err(error) = write_pid_file(making.pid_file.as_ref(), pid) {

@@ -3,6 +3,7 @@
 
 mod create;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod kill;
@@ -14,6 +15,7 @@ mod run;
 mod spec;
 mod start;
 mod state;
+mod update;
 
 use std::os::fd::RawFd;
 use std::path::PathBuf;
@@ -80,6 +82,10 @@ enum Verb {
     Pause(pause::Options),
     /// Let the processes of a paused container go on
     Resume(pause::Options),
+    /// Change the limits of a container
+    Update(update::Options),
+    /// Print what a container uses, and when it runs out of memory
+    Events(events::Options),
     /// Print what is implemented (runtime-spec, "Features Structure")
     Features,
     /// Write a config.json to begin with
@@ -127,6 +133,8 @@ impl Verb {
             Verb::List(_) => "list",
             Verb::Pause(_) => "pause",
             Verb::Resume(_) => "resume",
+            Verb::Update(_) => "update",
+            Verb::Events(_) => "events",
             Verb::Features => "features",
             Verb::Spec(_) => "spec",
             Verb::Checkpoint(_) => "checkpoint",
@@ -138,17 +146,19 @@ impl Verb {
 fn dispatch(cli: &Cli) -> Result<i32> {
     let root = std::path::absolute(&cli.global.root)?;
     match &cli.verb {
-        Verb::Create(options) => create::main(&root, options),
+        Verb::Create(options) => create::main(&cli.global, &root, options),
         Verb::Start(options) => start::main(&root, options),
         Verb::State(options) => state::main(&root, options),
         Verb::Kill(options) => kill::main(&root, options),
         Verb::Delete(options) => delete::main(&root, options),
-        Verb::Run(options) => run::main(&root, options),
+        Verb::Run(options) => run::main(&cli.global, &root, options),
         Verb::Exec(options) => exec::main(&cli.global, &root, options),
         Verb::Ps(options) => ps::main(&root, options),
         Verb::List(options) => list::main(&root, options),
         Verb::Pause(options) => pause::pause(&root, options),
         Verb::Resume(options) => pause::resume(&root, options),
+        Verb::Update(options) => update::main(&root, options),
+        Verb::Events(options) => events::main(&root, options),
         Verb::Features => features::main(),
         Verb::Spec(options) => spec::main(options),
         Verb::Checkpoint(_) | Verb::Restore(_) => anyhow::bail!("not supported: it needs CRIU"),

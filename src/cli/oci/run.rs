@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 
 use super::create::Making;
-use super::{from_sealed_copy, preserved, write_pid_file};
+use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::cli::terminal as relay;
 use crate::container::oci::{Container, create, delete, start};
 use crate::kernel::process::{self, Child};
@@ -43,7 +43,7 @@ const PASSED_ON: [Signal; 8] = [
 ];
 
 /// Runs the verb.
-pub fn main(root: &Path, options: &Options) -> Result<i32> {
+pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     from_sealed_copy()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
@@ -54,7 +54,7 @@ pub fn main(root: &Path, options: &Options) -> Result<i32> {
         (true, None) => (None, None),
         (false, None) => wants_terminal(making)?.then(pass::pair).transpose()?.unzip(),
     };
-    let making_options = making.options(false, terminal, preserve)?;
+    let making_options = making.options(false, terminal, preserve, global)?;
     let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
     match started(&container, &child, options).and_then(|()| wait(&child, options, shown)) {
         Ok(code) if options.detach || options.keep => Ok(code),

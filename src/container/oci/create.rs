@@ -9,16 +9,17 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::{Process, Spec};
+use oci_spec::runtime::{LinuxResources, Process, Spec};
 
 use super::step::Runtime;
 use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, parse, start};
 use crate::container::child::{Said, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, discard, hear_next, launch};
-use crate::kernel::cgroup::{Cgroup, Hierarchy, Version};
+
+use crate::kernel::cgroup::{Cgroup, Hierarchy, Place, Version, place, systemd};
 use crate::kernel::identity;
 use crate::kernel::process::{self, Child, Identity};
-use crate::plan::oci::{OciStep, runtime_hooks, wait_for_start};
+use crate::plan::oci::{OciStep, Wait, runtime_hooks, wait_for_start};
 use crate::plan::{self, Plan, Rootfs, Step};
 
 /// What `create` and `run` are told beside the bundle.
@@ -33,6 +34,8 @@ pub struct Options {
     pub no_pivot: bool,
     /// Leave the session keyring as it is.
     pub no_new_keyring: bool,
+    /// Let systemd make the cgroup.
+    pub systemd: bool,
     /// Standard streams.
     pub stdio: Stdio,
 }
@@ -42,6 +45,7 @@ struct Making<'a> {
     container: Container,
     spec: &'a Spec,
     cgroup: &'a Cgroup,
+    place: &'a Place,
 }
 
 /// Makes the container of a bundle. Either it is there when this returns, or nothing of it.
@@ -59,9 +63,17 @@ pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<
         process.terminal() == Some(true) || options.console.is_none(),
         "a console socket is of no use: process.terminal is not true"
     );
-    let plan = make_plan(&spec, &bundle, &rootfs, process, hierarchy.version() == Version::V2, &options)?;
     let linux = spec.linux().as_ref().context("linux is missing")?;
-    let cgroup = Cgroup::new(&hierarchy, &cgroup_path(linux.cgroups_path().as_deref(), id)?)?;
+    let given =
+        linux.cgroups_path().as_ref().map(|path| path.to_str().context("linux.cgroupsPath is not UTF-8"));
+    let place = place(given.transpose()?, id, options.systemd)?;
+    // Who is moved into a scope later is not born in its cgroup.
+    let is_born_there = hierarchy.version() == Version::V2 && !options.systemd;
+    let plan = make_plan(&spec, &bundle, &rootfs, process, is_born_there, &options)?;
+    let mut cgroup = Cgroup::new(&hierarchy, place.path())?;
+    if let Some(resources) = linux.resources() {
+        cgroup = cgroup.for_resources(resources)?;
+    }
 
     // The directory is the claim on the id; whatever fails after this takes it away again.
     let directory = claim(root, id)?;
@@ -75,18 +87,24 @@ pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             process: None,
             cgroup: cgroup.path().to_owned(),
+            scope: if let Place::Scope(scope) = &place { Some(scope.unit.clone()) } else { None },
+            own_parents: matches!(place, Place::Path { ours: true, .. }),
             annotations: spec.annotations().clone(),
             mounts_on_host: plan.steps.contains(&Step::Oci(OciStep::Chroot)),
         },
     };
     // It undoes itself when it fails, and it fails when the cgroup is somebody else's: nothing of his may be killed below.
     // One that the spec names may have been prepared.
-    let is_own = cgroup.path() == own_cgroup(id);
-    if let Err(error) = if is_own { cgroup.create() } else { cgroup.create_or_take() } {
+    let made = match &place {
+        Place::Path { ours: true, .. } => cgroup.create(),
+        Place::Path { .. } => cgroup.create_or_take(),
+        Place::Scope(_) => Ok(()),
+    };
+    if let Err(error) = made {
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
         return Err(error);
     }
-    let mut making = Making { container, spec: &spec, cgroup: &cgroup };
+    let mut making = Making { container, spec: &spec, cgroup: &cgroup, place: &place };
     match making.make(&plan, &text, options) {
         Ok(child) => Ok((making.container, child)),
         Err(error) => {
@@ -102,7 +120,7 @@ impl Making<'_> {
         // First of all what `delete --force` needs, should this be interrupted.
         self.container.save()?;
         fs::write(directory.join(CONFIG), config).context("keep config.json")?;
-        if let Some(resources) = self.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+        if let (Some(resources), Place::Path { .. }) = (self.resources(), self.place) {
             self.cgroup.apply(resources)?;
         }
         let listener = options.wait_for_start.then(|| start::listen(directory)).transpose()?;
@@ -119,6 +137,7 @@ impl Making<'_> {
         let Launched { child, mut report } = launch(Launch {
             plan,
             cgroup: self.cgroup,
+            born_there: matches!(self.place, Place::Path { .. }),
             stdio: options.stdio,
             terminal: options.console,
             watched: Watched::default(),
@@ -152,9 +171,23 @@ impl Making<'_> {
         made.map(|()| child)
     }
 
+    fn resources(&self) -> Option<&LinuxResources> {
+        self.spec.linux().as_ref()?.resources().as_ref()
+    }
+
     /// Does what the child waits for.
     fn answer(&mut self, step: &str, plan: &Plan, child: &Child, answer: &mut impl Write) -> Result<()> {
         let words = match step {
+            "scope" => {
+                let Place::Scope(scope) = self.place else { bail!("there is no scope to wait for") };
+                let pid = process::host_pid(child.pidfd.as_fd())?;
+                systemd::start(scope, pid, self.resources(), self.cgroup.is_v2())?;
+                self.cgroup.adopt(pid)?;
+                if let Some(resources) = self.resources() {
+                    self.cgroup.apply(resources)?;
+                }
+                "done".to_owned()
+            }
             "maps" => {
                 let pid = process::host_pid(child.pidfd.as_fd())?;
                 identity::write_id_maps(pid, &plan.maps.users, &plan.maps.groups)?;
@@ -188,7 +221,7 @@ impl Making<'_> {
 
     fn undo(&self) -> Result<()> {
         self.container.unmount()?;
-        delete::remove_cgroup(self.cgroup, &self.container.record.id)?;
+        delete::remove_cgroup(&self.container)?;
         let directory = &self.container.directory;
         fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))
     }
@@ -225,6 +258,9 @@ fn make_plan(
         let at = plan.steps.iter().position(|step| *step == Step::ResetProcess).map_or(0, |at| at + 1);
         plan.steps.insert(at, Step::Oci(OciStep::SessionKeyring));
     }
+    if options.systemd {
+        plan.steps.insert(0, Step::Oci(OciStep::Wait(Wait::Scope)));
+    }
     if options.wait_for_start {
         wait_for_start(&mut plan.steps, process);
     }
@@ -254,29 +290,9 @@ fn check_version(version: &str) -> Result<()> {
     }
 }
 
-/// The cgroup of a container whose spec names none.
-pub(super) fn own_cgroup(id: &str) -> String {
-    format!("barepod-oci/{id}")
-}
-
-/// `linux.cgroupsPath` below the hierarchy's root, or one of our own.
-fn cgroup_path(given: Option<&Path>, id: &str) -> Result<String> {
-    let Some(path) = given.filter(|path| !path.as_os_str().is_empty()) else { return Ok(own_cgroup(id)) };
-    let path = path.to_str().context("linux.cgroupsPath is not UTF-8")?;
-    ensure!(!path.contains(':'), "linux.cgroupsPath {path}: the systemd form needs --systemd-cgroup");
-    Ok(path.trim_matches('/').to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_absolute_cgroups_path_is_taken_below_the_root_of_the_hierarchy() {
-        assert_eq!(cgroup_path(Some(Path::new("/a/b")), "x").unwrap(), "a/b");
-        assert_eq!(cgroup_path(None, "x").unwrap(), "barepod-oci/x");
-        assert!(cgroup_path(Some(Path::new("system.slice:runc:x")), "x").is_err());
-    }
 
     #[test]
     fn versions_of_the_specification_that_are_not_1_are_refused() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::{Container, DEADLINE, Status, create, hooks, load};
-use crate::kernel::cgroup::Cgroup;
+use super::{Container, DEADLINE, Status, hooks, load};
+use crate::kernel::cgroup::systemd;
 use crate::kernel::process;
 use crate::plan::oci::runtime_hooks;
 
@@ -66,7 +66,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
     }
     // Before anything goes away, since the hooks are in it.
     let spec = container.spec();
-    remove_cgroup(&container.cgroup()?, id)?;
+    remove_cgroup(&container)?;
     container.unmount()?;
     fs::remove_dir_all(&container.directory)
         .with_context(|| format!("remove {}", container.directory.display()))?;
@@ -77,8 +77,12 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 }
 
 /// Kills what is left and removes the cgroup; our own parent of it goes with the last one, one given by the spec stays.
-pub(super) fn remove_cgroup(cgroup: &Cgroup, id: &str) -> Result<()> {
+pub(super) fn remove_cgroup(container: &Container) -> Result<()> {
+    let cgroup = container.cgroup()?;
     cgroup.kill(DEADLINE)?;
+    if let Some(unit) = &container.record.scope {
+        systemd::stop(unit)?;
+    }
     cgroup.remove(DEADLINE)?;
-    if cgroup.path() == create::own_cgroup(id) { cgroup.remove_empty_parents("") } else { Ok(()) }
+    if container.record.own_parents { cgroup.remove_empty_parents("") } else { Ok(()) }
 }

@@ -55,6 +55,12 @@ pub struct Record {
     pub process: Option<Identity>,
     /// Its cgroup, relative to the hierarchy's root.
     pub cgroup: String,
+    /// The unit of systemd that the cgroup belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// The empty parents of the cgroup go with it.
+    #[serde(default)]
+    pub own_parents: bool,
     /// It has no mount namespace: its mounts are the host's, at and below its rootfs.
     #[serde(default)]
     pub mounts_on_host: bool,
@@ -182,7 +188,7 @@ impl Container {
 
     /// Its cgroup.
     pub fn cgroup(&self) -> Result<Cgroup> {
-        Cgroup::new(&Hierarchy::detect()?, &self.record.cgroup)
+        Cgroup::find(&Hierarchy::detect()?, &self.record.cgroup)
     }
 
     /// The spec that it was made from, whatever has become of the bundle since.

@@ -267,10 +267,10 @@ finish() {
     echo "$1 has ended"
 }
 
-# signal NAME SIGNAL
+# signal NAME SIGNAL: one that has just ended needs none.
 signal() {
     if runs "$1"; then
-        kill -s "$2" "$(pid_of "$1")"
+        kill -s "$2" "$(pid_of "$1")" 2>/dev/null || :
     fi
 }
 

@@ -4,12 +4,11 @@
 //! |---|---|---|
 //! | nothing | `/barepod-oci/ID` | `system.slice:barepod-oci:ID` |
 //! | `/a/b` | `/a/b` below the root of each hierarchy | refused |
-//! | `a/b` | `/barepod-oci/a/b` | refused |
+//! | `a/b` | the same | refused |
 //! | `slice:prefix:name` | refused | the scope `prefix-name.scope` in that slice |
 //!
-//! A relative path is taken below the same cgroup as one of our own choice. runc takes it below the cgroup of the process
-//! that calls it, which is another one for each caller; the specification asks for the same place on each call. Nobody
-//! else's processes are there either, which v2 demands of a parent.
+//! A relative path starts at the root, too. runc takes it below the cgroup of the process that calls it, which is another
+//! one for each caller; the specification asks for the same place on each call.
 
 use anyhow::{Context, Result, ensure};
 
@@ -68,16 +67,14 @@ fn about(given: Option<&str>) -> String {
 }
 
 fn plain(given: &str) -> Result<Place> {
-    let is_absolute = given.starts_with('/');
     ensure!(
-        is_absolute || given.split(':').count() != 3,
+        given.starts_with('/') || given.split(':').count() != 3,
         "this is the form slice:prefix:name of systemd: give --systemd-cgroup"
     );
     let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     ensure!(!parts.is_empty(), "the root of the hierarchy belongs to the host");
     ensure!(!parts.contains(&".."), "it must not go up");
-    let path = parts.join("/");
-    Ok(Place::Path { path: if is_absolute { path } else { format!("{OWN}/{path}") }, ours: !is_absolute })
+    Ok(Place::Path { path: parts.join("/"), ours: false })
 }
 
 #[cfg(test)]
