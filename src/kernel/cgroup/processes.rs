@@ -107,12 +107,17 @@ impl Cgroup {
 
     /// Stops every process of the cgroup and below, and waits until all have stopped; an error after 2 s, then thawed again.
     pub fn freeze(&self) -> Result<()> {
-        self.request_freeze()?;
-        if !self.wait_frozen(Duration::from_secs(2))? {
+        // A process of v1 that waits for a child of its own, which was stopped before it could execute its program, stops
+        // only when both have gone on for a moment.
+        const ATTEMPTS: u32 = 10;
+        for _ in 0..ATTEMPTS {
+            self.request_freeze()?;
+            if self.wait_frozen(Duration::from_secs(2) / ATTEMPTS)? {
+                return Ok(());
+            }
             self.thaw()?;
-            bail!("freeze cgroup {}: not all processes stopped within 2 s", self.path);
         }
-        Ok(())
+        bail!("freeze cgroup {}: not all processes stopped within 2 s", self.path)
     }
 
     /// Lets the processes of the cgroup, and of the cgroups below that were frozen on their own, go on.
