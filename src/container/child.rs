@@ -369,6 +369,32 @@ impl Setup {
 }
 
 impl Setup {
+    /// The cgroups where there is no cgroup namespace to root them in: all of v2; of v1 the container's own directory in each
+    /// hierarchy, by the name that the host has for it.
+    pub fn mount_host_cgroups(&self, step: &MountStep, cgroup: &Cgroup) -> Result<()> {
+        let root = self.root()?;
+        let bind = |source: &Path, target: &Path| {
+            let tree = mount::clone_path(source, false)?;
+            set_attributes(step, &tree, step.attr.set)?;
+            mount::set_propagation(tree.as_fd(), step.propagation.as_deref().unwrap_or("rprivate"))?;
+            mount::attach(tree.as_fd(), root.make(target, Leaf::Directory)?.as_fd())
+        };
+        let depth = cgroup.path().split('/').count();
+        let host = |directory: &Path| directory.ancestors().nth(depth).map(Path::to_owned);
+        if cgroup.is_v2() {
+            let all = cgroup.paths().first().and_then(|directory| host(directory));
+            return bind(&all.context("there is no cgroup filesystem")?, &step.target);
+        }
+        let mode = ("mode".to_owned(), Some("755".to_owned()));
+        let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
+        mount::attach(tmpfs.as_fd(), root.make(&step.target, Leaf::Directory)?.as_fd())?;
+        for directory in cgroup.paths() {
+            let point = host(&directory).context("there is no cgroup filesystem")?;
+            bind(&directory, &step.target.join(point.file_name().context("it has no name")?))?;
+        }
+        set_attributes(step, &tmpfs, step.attr.set)
+    }
+
     /// The new root where there is no mount namespace to put it in: for a container that shares the host's mounts.
     pub fn chroot(&mut self) -> Result<()> {
         let root = self.root.take().context("no rootfs is mounted")?;

@@ -84,7 +84,7 @@ impl IdMaps {
 
 fn outside(lines: &str, inside: u32) -> Option<u32> {
     lines.lines().find_map(|line| {
-        let mut numbers = line.split(' ').map(|number| number.parse::<u32>().ok());
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u32>().ok());
         let (first, host, size) = (numbers.next()??, numbers.next()??, numbers.next()??);
         inside.checked_sub(first).filter(|offset| *offset < size)?.checked_add(host)
     })
@@ -118,12 +118,6 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     for mount in &mut mounts {
         map_as_container(mount, spec, linux)?;
     }
-    let own_cgroup_namespace =
-        namespaces.flags & flag(LinuxNamespaceType::Cgroup) != 0 || namespaces.unshare_cgroup;
-    ensure!(
-        own_cgroup_namespace || !mounts.iter().any(|mount| mount.what == What::Cgroup),
-        "mount of type cgroup needs a cgroup namespace of the container's own"
-    );
 
     let dev_is_ours =
         !mounts.iter().any(|m| m.target == Path::new("/dev") && matches!(m.what, What::Bind { .. }));

@@ -5,11 +5,13 @@ use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{
-    Hook, Hooks, IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxPersonalityDomain, LinuxSchedulerFlag,
-    LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process, Scheduler, Spec,
+    Hook, Hooks, IOPriorityClass, Linux, LinuxMemoryPolicy, LinuxNamespaceType, LinuxPersonalityDomain,
+    LinuxSchedulerFlag, LinuxSchedulerPolicy, MemoryPolicyFlagType, MemoryPolicyModeType, Process, Scheduler,
+    Spec,
 };
 use serde::Serialize;
 
+use super::mount::{MountStep, What};
 use super::seccomp;
 use super::step::Step;
 
@@ -33,6 +35,10 @@ pub enum OciStep {
         /// In order.
         hooks: Vec<Hook>,
     },
+    /// Shows the cgroups as the host has them, to a container without a cgroup namespace.
+    HostCgroups(MountStep),
+    /// netdevice(7): brings `lo` of a new network namespace up, as other runtimes do.
+    Loopback,
     /// chroot(2), where the container has no mount namespace of its own.
     Chroot,
     /// setresuid(2), setresgid(2): root of the user namespace.
@@ -125,6 +131,8 @@ impl OciStep {
             OciStep::WaitForStart => "wait-for-start",
             OciStep::SendListener { .. } => "send-listener",
             OciStep::Hooks { .. } => "hooks",
+            OciStep::HostCgroups(_) => "host-cgroups",
+            OciStep::Loopback => "loopback",
             OciStep::Chroot => "chroot",
             OciStep::BecomeRoot => "become-root",
             OciStep::TimeNamespace(_) => "time-namespace",
@@ -149,6 +157,8 @@ impl fmt::Display for OciStep {
             OciStep::WaitForStart => write!(f, "wait for start"),
             OciStep::SendListener { .. } => write!(f, "pass the filter's descriptor to its agent"),
             OciStep::Hooks { kind, .. } => write!(f, "run {kind} hooks"),
+            OciStep::HostCgroups(mount) => write!(f, "mount the host's {mount}"),
+            OciStep::Loopback => write!(f, "bring lo up"),
             OciStep::Chroot => write!(f, "chroot"),
             OciStep::BecomeRoot => write!(f, "become root of the user namespace"),
             OciStep::TimeNamespace(_) => write!(f, "make a time namespace"),
@@ -191,6 +201,20 @@ pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> 
     before_pivot.extend(label_steps(process));
     if let Some(pivot) = pivot {
         steps.splice(pivot..pivot, before_pivot);
+    }
+    let namespaces = || spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
+    if namespaces().any(|one| one.typ() == LinuxNamespaceType::Network && one.path().is_none()) {
+        let at = steps.iter().position(|step| matches!(step, Step::TakeSources(_))).unwrap_or(0);
+        steps.insert(at, Step::Oci(OciStep::Loopback));
+    }
+    if !namespaces().any(|one| one.typ() == LinuxNamespaceType::Cgroup) {
+        for step in steps.iter_mut() {
+            if let Step::Mount(mount) = step
+                && mount.what == What::Cgroup
+            {
+                *step = Step::Oci(OciStep::HostCgroups(mount.clone()));
+            }
+        }
     }
     let scheduling = scheduling(process, spec.linux().as_ref())?;
     // As long as the process may raise its own priority.

@@ -22,7 +22,7 @@ use nix::sched::CloneFlags;
 
 use super::hooks;
 use crate::container::child::{Outside, Said, Setup, candidates, say};
-use crate::kernel::{identity, pass, schedule, sys};
+use crate::kernel::{identity, network, pass, schedule, sys};
 use crate::plan::oci::{OciStep, Wait};
 
 /// What a child has of its runtime.
@@ -74,6 +74,10 @@ pub fn perform(step: &OciStep, setup: &mut Setup, outside: Outside, report: &mut
                 .context("sendmsg")
                 .map(drop)
         }
+        OciStep::HostCgroups(mount) => {
+            setup.mount_host_cgroups(mount, outside.cgroup.context("there is no cgroup")?)
+        }
+        OciStep::Loopback => network::loopback_up(),
         OciStep::Chroot => setup.chroot(),
         OciStep::BecomeRoot => identity::become_root(),
         OciStep::TimeNamespace(offsets) => {
