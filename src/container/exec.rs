@@ -8,13 +8,14 @@ use anyhow::{Context, Result};
 use nix::sched::CloneFlags;
 
 use super::child::{self, Outside, Watched, become_stdio};
-use super::launch::{Launched, Stdio, take_stdio};
+use super::launch::{Launched, Stdio, give_from_outside, take_stdio};
 use crate::kernel::cgroup::{Cgroup, Door};
 use crate::kernel::process;
 use crate::kernel::root::Root;
 use crate::kernel::terminal::{self, Pair};
 use crate::kernel::{identity, namespace, pass, sys};
 use crate::plan::Step;
+use crate::plan::container::IdMaps;
 
 /// Which container, and what to run in it.
 pub struct Exec<'a> {
@@ -34,6 +35,8 @@ pub struct Exec<'a> {
     pub preserve: &'a [RawFd],
     /// The container's root, where that is not the root of its mount namespace.
     pub root: Option<BorrowedFd<'a>>,
+    /// Whom the container's user namespace takes for whom, if it has one of its own.
+    pub maps: Option<&'a IdMaps>,
     /// The command's oom_score_adj, where it is not among the steps.
     pub oom_score_adj: Option<i32>,
 }
@@ -58,6 +61,7 @@ pub fn needed(container: BorrowedFd, door: &Door, stdio: &Stdio) -> Vec<RawFd> {
 pub fn spawn(exec: Exec) -> Result<Launched> {
     let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().context("make report pipe")?;
     let door = exec.cgroup.door()?;
+    exec.maps.map_or(Ok(()), |maps| give_from_outside(&exec.stdio, exec.steps, maps))?;
     let mut keep = needed(exec.container, &door, &exec.stdio);
     keep.push(writer.as_raw_fd());
     keep.extend(exec.terminal.iter().map(AsRawFd::as_raw_fd));

@@ -14,6 +14,7 @@ use crate::kernel::cgroup::Cgroup;
 use crate::kernel::namespace;
 use crate::kernel::process::{self, Child, Placement};
 use crate::kernel::root;
+use crate::plan::container::IdMaps;
 use crate::plan::{Plan, Step};
 
 /// Standard input, output and error of a new process.
@@ -97,17 +98,17 @@ pub fn launch(launch: Launch) -> Result<Launched> {
     };
     // In a user namespace only from outside, by its number there.
     let in_user_namespace = !launch.plan.join_first.is_empty() || !launch.plan.maps.users.is_empty();
-    if in_user_namespace
-        && let Some((uid, gid)) = user_of(&launch.plan.steps)
-        && let (Some(uid), Some(gid)) = (launch.plan.maps.user(uid), launch.plan.maps.group(gid))
-    {
-        give_pipes(&launch.stdio, uid, gid)?;
+    if in_user_namespace {
+        give_from_outside(&launch.stdio, &launch.plan.steps, &launch.plan.maps)?;
     }
     let child = process::spawn(&placement, || {
         let steps: &[Step] = if in_user_namespace { &[] } else { &launch.plan.steps };
         if let Err(error) = take_stdio(&launch.stdio, steps) {
             return child::fail(None, "take the standard streams", &error, &writer);
         }
+        // At 0, 1 and 2 only from here on, where a terminal may take their place: an engine that reads what `create` prints to
+        // its end would wait for `start`.
+        drop(launch.stdio);
         let terminal = launch.terminal.as_ref().map(AsFd::as_fd);
         let (cgroup, no_pivot) = (Some(launch.cgroup), launch.no_pivot);
         let outside = Outside { cgroup, terminal, runtime, preserve, no_pivot };
@@ -128,6 +129,15 @@ pub fn take_stdio(stdio: &Stdio, steps: &[Step]) -> Result<()> {
     Ok(())
 }
 
+/// Gives pipes to who is the user in a user namespace. There nothing can be given that belongs to the host's root.
+pub fn give_from_outside(stdio: &Stdio, steps: &[Step], maps: &IdMaps) -> Result<()> {
+    let Some((uid, gid)) = user_of(steps) else { return Ok(()) };
+    match (maps.user(uid), maps.group(gid)) {
+        (Some(uid), Some(gid)) => give_pipes(stdio, uid, gid),
+        _ => Ok(()),
+    }
+}
+
 fn user_of(steps: &[Step]) -> Option<(u32, u32)> {
     steps
         .iter()
@@ -136,7 +146,8 @@ fn user_of(steps: &[Step]) -> Option<(u32, u32)> {
 
 fn give_pipes(stdio: &Stdio, uid: u32, gid: u32) -> Result<()> {
     for stream in [&stdio.input, &stdio.output, &stdio.error] {
-        if root::kind(&nix::sys::stat::fstat(stream)?) == SFlag::S_IFIFO {
+        let stat = nix::sys::stat::fstat(stream)?;
+        if root::kind(&stat) == SFlag::S_IFIFO && (stat.st_uid, stat.st_gid) != (uid, gid) {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             fchown(stream, Some(uid), Some(gid)).context("give stream to the container's user")?;
         }

@@ -47,6 +47,12 @@ pub fn set_exec_label(proc: impl AsFd, file: &str, value: &str) -> Result<()> {
     write_proc(proc, &format!("self/{file}"), value)
 }
 
+/// The maps of the user namespace of a process, users and groups, user_namespaces(7).
+pub fn read_id_maps(pid: i32) -> Result<(String, String)> {
+    let read = |path: String| std::fs::read_to_string(&path).with_context(|| format!("read {path}"));
+    Ok((read(format!("/proc/{pid}/uid_map"))?, read(format!("/proc/{pid}/gid_map"))?))
+}
+
 /// Writes the maps of the user namespace of a process, user_namespaces(7).
 pub fn write_id_maps(pid: i32, users: &str, groups: &str) -> Result<()> {
     let proc = open_proc()?;

@@ -83,6 +83,7 @@ pub fn start(
                 terminal: None,
                 preserve: &[],
                 root: None,
+                maps: None,
                 oom_score_adj: None,
             })?;
             fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))

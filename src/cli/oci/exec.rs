@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use nix::sched::CloneFlags;
 use oci_spec::runtime::{Capability, Process, Spec, User};
 
 use super::create::connect;
@@ -16,7 +17,8 @@ use crate::container::launch::{Launched, Stdio, discard, hear, stdio_of_this_pro
 use crate::container::oci::{Container, Status, load};
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process::{self, Child};
-use crate::kernel::{namespace, schedule};
+use crate::kernel::{identity, namespace, schedule};
+use crate::plan::container::IdMaps;
 use crate::plan::{self, Step, oci};
 
 /// Run a further process in a container.
@@ -122,9 +124,14 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         "a terminal of a detached process needs a console socket"
     );
     let pid = container.record.process.as_ref().context("container has no process yet")?.pid;
+    let namespaces = namespace::to_join(pid)?;
+    let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
+    let maps = has_users.then(|| identity::read_id_maps(pid)).transpose()?;
+    let maps = maps.map(|(users, groups)| IdMaps { users, groups });
     let run = Run {
         pidfd: container.process()?,
-        namespaces: namespace::to_join(pid)?,
+        namespaces,
+        maps,
         root: std::fs::File::open(format!("/proc/{pid}/root")).context("open the container's root")?.into(),
         cgroup: cgroup(&container, options)?,
         steps,
@@ -153,11 +160,12 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
 /// Everything that starting it takes.
 struct Run {
     pidfd: OwnedFd,
-    namespaces: nix::sched::CloneFlags,
+    namespaces: CloneFlags,
     root: OwnedFd,
     cgroup: Cgroup,
     steps: Vec<Step>,
     preserve: Vec<RawFd>,
+    maps: Option<IdMaps>,
     oom_score_adj: Option<i32>,
     stdio: Stdio,
 }
@@ -174,6 +182,7 @@ impl Run {
             terminal: terminal.map(AsFd::as_fd),
             preserve: &self.preserve,
             root: Some(self.root.as_fd()),
+            maps: self.maps.as_ref(),
             oom_score_adj: self.oom_score_adj,
         })?;
         let started = process::host_pid(child.pidfd.as_fd()).and_then(|pid| match hear(&mut report)? {
