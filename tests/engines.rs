@@ -1,129 +1,110 @@
-//! Engines that drive `barepod-oci`: what they ask of it, with their own packages.
+//! Engines that drive `barepod-oci`, from Debian's packages and configured as docs/oci.md has it: what they ask of a runtime is
+//! theirs, not ours.
+//!
+//! Each test is on a host of its own, as far as PID and mount namespaces make one: /run and /dev/shm are empty there, so that
+//! engines keep their usual places and do not meet. At the end what containers leave on such a host is looked for.
 
 mod support;
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+#[path = "engines/containerd.rs"]
+mod containerd;
+#[path = "engines/cri.rs"]
+mod cri;
+#[path = "engines/podman.rs"]
+mod podman;
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use nix::mount::{MsFlags, mount};
 use support::*;
 
-/// podman with storage of its own.
-struct Podman {
-    dir: PathBuf,
-}
-
-impl Podman {
-    fn new(name: &str) -> Podman {
-        need_root();
-        let dir = std::env::temp_dir().join(format!("barepod-podman-{}-{name}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        let copied =
-            Command::new("cp").arg("-a").arg(bundles().join("box/rootfs")).arg(&dir).status().unwrap();
-        assert!(copied.success());
-        Podman { dir }
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new("podman");
-        command.args(["--cgroup-manager", "cgroupfs", "--storage-driver", "vfs", "--events-backend", "none"]);
-        command.args(["--runtime", BAREPOD_OCI, "--root"]).arg(self.dir.join("storage"));
-        command.arg("--runroot").arg(self.dir.join("run")).arg("--tmpdir").arg(self.dir.join("tmp"));
-        command.args(args).stdin(Stdio::null());
-        // Its conmon keeps our pipes otherwise.
-        let [out, err] = ["out", "err"].map(|name| self.dir.join(name));
-        let status =
-            command.stdout(fs::File::create(&out).unwrap()).stderr(fs::File::create(&err).unwrap()).status();
-        Output {
-            status: status.expect("podman is missing: run scripts/test"),
-            stdout: fs::read(out).unwrap(),
-            stderr: fs::read(err).unwrap(),
+/// Runs the test on a host of its own, and looks what is left after it.
+fn alone<F: FnOnce(&Lab)>(body: F) {
+    support::alone::<F>(|| {
+        const NOTHING: Option<&str> = None;
+        // As systemd makes them, and as engines know them.
+        mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_SHARED, NOTHING).unwrap();
+        for place in ["/run", "/dev/shm"] {
+            mount(Some("tmpfs"), place, Some("tmpfs"), MsFlags::empty(), NOTHING).unwrap();
         }
-    }
-
-    fn good(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "podman {args:?}: {}\n{stderr}", output.status);
-        String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
-    }
-
-    /// `podman run` of a command in the root filesystem, without a network.
-    fn container<'a>(&'a self, options: &[&'a str], command: &[&'a str]) -> Vec<&'a str> {
-        let rootfs = self.dir.join("rootfs").to_str().unwrap().to_owned();
-        let rootfs: &'static str = Box::leak(rootfs.into_boxed_str());
-        let mut args = vec!["run", "--network", "none", "--log-driver", "k8s-file"];
-        args.extend(options);
-        args.extend(["--rootfs", rootfs]);
-        args.extend(command);
-        args
-    }
+        let lab = Lab::new();
+        let before = traces(&lab);
+        body(&lab);
+        // Those who look after containers may still be at it.
+        let left = || traces(&lab).difference(&before).cloned().collect::<Vec<_>>();
+        let start = Instant::now();
+        while !left().is_empty() {
+            assert!(start.elapsed() < seconds(10), "left: {:#?}", left());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // The engine's own, where its monitors were.
+        for directory in cgroup_directories(&format!("{}/conmon", lab.cgroup_parent())) {
+            fs::remove_dir(directory).unwrap();
+        }
+    });
 }
 
-impl Drop for Podman {
-    fn drop(&mut self) {
-        self.run(&["pod", "rm", "--all", "--force", "--time", "0"]);
-        self.run(&["rm", "--all", "--force", "--time", "0"]);
-        fs::remove_dir_all(&self.dir).ok();
-    }
+/// What containers and those who look after them leave, if they leave something: processes, mounts, cgroups, state. What an
+/// engine keeps for itself below /run is gone with this host.
+fn traces(lab: &Lab) -> BTreeSet<String> {
+    let own = std::process::id() as i32;
+    let processes = all_processes().into_iter().filter(|pid| *pid != own);
+    let processes = processes.map(|pid| format!("process {pid}: {}", command_line(pid)));
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = mounts.lines().map(|line| format!("mount {}", line.split(' ').nth(4).unwrap()));
+    let cgroups = cgroup_directories(lab.cgroup_parent()).into_iter().flat_map(|top| entries(&top));
+    let cgroups = cgroups.filter(|path| !path.ends_with("/conmon"));
+    // The first is where engines let barepod-oci keep its state, the others belong to engines that are installed.
+    let places = ["/run/barepod-oci", "/run/containerd/runc", "/run/containerd/s", "/var/lib/containers"];
+    let more = ["/var/lib/containerd", "/var/lib/cni", "/run/netns", "/etc/cni"];
+    let files = places.iter().chain(&more).flat_map(|place| entries(Path::new(place)));
+    processes.chain(mounts.collect::<Vec<_>>()).chain(cgroups).chain(files).collect()
 }
 
-#[test]
-fn podman_runs_a_container_and_has_its_output_and_exit_code() {
-    let podman = Podman::new("run");
-    let output = podman.run(
-        &podman.container(&["--rm", "--hostname", "inner"], &["sh", "-c", "hostname; echo err >&2; exit 7"]),
-    );
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(7), "{stderr}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "inner\n");
-    assert!(stderr.ends_with("err\n"), "{stderr}");
-    let output = podman.run(&podman.container(&["--rm"], &["no-such-program"]));
-    assert_eq!(output.status.code(), Some(127), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = podman.run(&podman.container(&["--rm"], &["/etc/passwd"]));
-    assert_eq!(output.status.code(), Some(126), "{}", String::from_utf8_lossy(&output.stderr));
+/// The paths in a directory, if there is one; of cgroups the directories alone.
+fn entries(directory: &Path) -> Vec<String> {
+    let is_cgroup = directory.starts_with("/sys");
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let entries = entries.filter(|entry| !is_cgroup || entry.path().is_dir());
+    entries.map(|entry| entry.path().display().to_string()).collect()
 }
 
-#[test]
-fn podman_execs_pauses_limits_and_removes_a_container() {
-    let podman = Podman::new("life");
-    let limits = ["-d", "--name", "one", "--memory", "64m", "--pids-limit", "17"];
-    let id = podman
-        .good(&podman.container(&limits, &["sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done"]));
-    let look = "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max 2>/dev/null || \
-                cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max";
-    assert_eq!(podman.good(&["exec", "one", "sh", "-c", look]), "67108864\n17");
-    assert_eq!(podman.run(&["exec", "one", "sh", "-c", "exit 5"]).status.code(), Some(5));
-    assert_eq!(podman.run(&["exec", "one", "no-such"]).status.code(), Some(127));
-    assert_eq!(podman.good(&["exec", "--user", "7:8", "one", "id"]), "uid=7 gid=8");
-    podman.good(&["pause", "one"]);
-    assert_eq!(podman.good(&["inspect", "-f", "{{.State.Status}}", "one"]), "paused");
-    podman.good(&["unpause", "one"]);
-    assert!(podman.good(&["top", "one"]).contains("sleep 0.1"));
-    podman.good(&["stop", "--time", "10", "one"]);
-    assert_eq!(podman.good(&["inspect", "-f", "{{.State.ExitCode}}", "one"]), "3");
-    podman.good(&["rm", "one"]);
-    assert!(cgroup_directories(&format!("libpod_parent/libpod-{id}")).is_empty());
+/// The snippet of docs/oci.md that has these words, with the binary under test: so the page is true.
+fn snippet(words: &str) -> String {
+    const INSTALLED: &str = "/usr/local/bin/barepod-oci";
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/oci.md")).unwrap();
+    let snippets = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let found = snippets.into_iter().find(|snippet| snippet.contains(words));
+    let found = found.unwrap_or_else(|| panic!("docs/oci.md has no snippet with {words}"));
+    assert!(found.contains(INSTALLED), "{found}");
+    found.replace(INSTALLED, BAREPOD_OCI)
 }
 
-#[test]
-fn podman_runs_a_pod_whose_containers_share_a_network() {
-    let podman = Podman::new("pod");
-    podman.good(&[
-        "pod",
-        "create",
-        "--name",
-        "pair",
-        "--network",
-        "none",
-        "--infra=false",
-        "--share",
-        "cgroup",
-    ]);
-    let server = ["-d", "--pod", "pair", "--name", "server"];
-    podman.good(&podman.container(&server, &["sh", "-c", "while :; do sleep 0.1; done"]));
-    let ps = podman.good(&["pod", "ps", "--format", "{{.Name}} {{.Status}} {{.NumberOfContainers}}"]);
-    assert_eq!(ps, "pair Running 1");
-    podman.good(&["pod", "rm", "--force", "--time", "0", "pair"]);
-    assert_eq!(podman.good(&["ps", "-aq"]), "");
+/// The ids of the containers that barepod-oci has in a state directory: the witness that it was not another runtime.
+fn listed(root: &str) -> Vec<String> {
+    let output = Command::new(BAREPOD_OCI).args(["--root", root, "list", "--quiet"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+/// Runs a command with its output in files: what it leaves running would keep a pipe open.
+fn output_of(lab: &Lab, command: &mut Command) -> Output {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static CALLS: AtomicUsize = AtomicUsize::new(0);
+    let count = CALLS.fetch_add(1, Ordering::Relaxed);
+    let [out, err] = ["out", "err"].map(|name| lab.dir.join(format!("{name}.{count}")));
+    let [stdout, stderr] = [&out, &err].map(|path| fs::File::create(path).unwrap());
+    let status = command.stdout(stdout).stderr(stderr).status();
+    let status = status.unwrap_or_else(|error| panic!("{command:?}: {error}: run scripts/setup"));
+    Output { status, stdout: fs::read(out).unwrap(), stderr: fs::read(err).unwrap() }
+}
+
+/// Its standard output, without the last newline; it must have succeeded.
+fn text(output: &Output) -> String {
+    assert!(output.status.success(), "{}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
 }

@@ -354,14 +354,15 @@ pub fn alone<F>(body: impl FnOnce()) {
     if std::env::var_os(ALONE).is_some() {
         return body();
     }
-    // BINARY::TEST::{{closure}}
-    let test = std::any::type_name::<F>().split("::").nth(1).unwrap();
+    // BINARY::TEST::{{closure}}, with modules before TEST
+    let closure = std::any::type_name::<F>();
+    let test = closure.split_once("::").and_then(|(_, rest)| rest.rsplit_once("::")).unwrap().0;
     let output = Command::new("unshare")
         .args(["--mount", "--pid", "-f", "--mount-proc", "sh", "-c", "\"$@\"; exit $?", "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .env(ALONE, "1")
-        .env(LAB, format!("{}-{test}", std::process::id()))
+        .env(LAB, format!("{}-{}", std::process::id(), test.rsplit("::").next().unwrap()))
         .stdin(Stdio::null())
         .output()
         .unwrap();
