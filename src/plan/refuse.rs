@@ -57,10 +57,7 @@ pub fn refuse_in_pods(spec: &Spec) -> Result<()> {
             mount.destination().display()
         );
     }
-    let has_mounts = |namespace: &LinuxNamespace| namespace.typ() == LinuxNamespaceType::Mount;
-    let namespaces = linux.namespaces().as_deref().unwrap_or_default();
-    ensure!(namespaces.iter().any(has_mounts), "linux.namespaces: a mount namespace is required");
-    for namespace in namespaces {
+    for namespace in linux.namespaces().iter().flatten() {
         if matches!(namespace.typ(), LinuxNamespaceType::User | LinuxNamespaceType::Time) {
             bail!("linux.namespaces: type {} is not supported in a pod", namespace.typ());
         }

@@ -94,11 +94,11 @@ mod tests {
     }
 
     #[test]
-    fn no_path_and_a_relative_one_are_below_our_own_cgroup_whoever_calls() {
+    fn without_a_path_it_is_below_our_own_cgroup_and_a_relative_one_starts_at_the_root() {
         let expected = Place::Path { path: "barepod-oci/web".to_owned(), ours: true };
         assert_eq!(place(None, "web", false).unwrap(), expected);
         assert_eq!(place(Some(""), "web", false).unwrap(), expected);
-        let expected = Place::Path { path: "barepod-oci/a/b".to_owned(), ours: true };
+        let expected = Place::Path { path: "a/b".to_owned(), ours: false };
         assert_eq!(place(Some("a/b"), "web", false).unwrap(), expected);
     }
 
