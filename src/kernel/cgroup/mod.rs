@@ -99,27 +99,29 @@ impl Cgroup {
     /// no limit, count or frozen state of its former life applies; one with processes in it is an error. When it fails,
     /// nothing is left that was not there.
     pub fn create(&self) -> Result<()> {
-        self.make(Existing::Renew).map(drop)
+        self.make(Existing::Renew)
     }
 
     /// As [`Cgroup::create`], but a cgroup that somebody has prepared stays, with the limits that it has. One with processes
     /// in it is an error, and so is one that is frozen: runtime-spec "Control groups" allows both, since operations on one
     /// container would be felt by another.
     pub fn create_or_take(&self) -> Result<()> {
-        self.make(Existing::Take).map(drop)
+        self.make(Existing::Take)
     }
 
-    /// Completes a cgroup that somebody else, such as systemd, has made for a process, and in which it is: passes the
-    /// controllers in use down to it, makes the directories of v1 that it lacks, and moves the process there.
+    /// Completes a cgroup that somebody else, such as systemd, has made for a process: passes the controllers in use down to
+    /// it, makes the directories of v1 that it lacks, and moves the process to where it is not yet.
     pub fn adopt(&self, pid: i32) -> Result<()> {
-        let (made, leaves) = (self.make(Existing::Join)?, self.paths());
-        made.iter()
-            .filter(|dir| leaves.contains(dir))
-            .try_for_each(|dir| tree::write(dir, "cgroup.procs", &pid.to_string()))
+        self.make(Existing::Join)?;
+        for dir in self.paths() {
+            if !tree::procs(&dir)?.contains(&pid) {
+                tree::write(&dir, "cgroup.procs", &pid.to_string())?;
+            }
+        }
+        Ok(())
     }
 
-    /// Makes the directories; which of them are new.
-    fn make(&self, existing: Existing) -> Result<Vec<PathBuf>> {
+    fn make(&self, existing: Existing) -> Result<()> {
         const ATTEMPTS: usize = 10;
         for _ in 1..ATTEMPTS {
             match self.try_make(existing) {
@@ -131,7 +133,7 @@ impl Cgroup {
         self.try_make(existing)
     }
 
-    fn try_make(&self, existing: Existing) -> Result<Vec<PathBuf>> {
+    fn try_make(&self, existing: Existing) -> Result<()> {
         let mut made = Vec::new();
         for (root, controllers) in self.hierarchy.mounts() {
             if let Err(error) = self.make_below(root, controllers, existing, &mut made) {
@@ -142,7 +144,7 @@ impl Cgroup {
                 return Err(error);
             }
         }
-        Ok(made)
+        Ok(())
     }
 
     fn make_below(

@@ -1,5 +1,7 @@
 //! Changing the limits of a living cgroup: what an OCI runtime's `update` does, and its options as a pure function.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{
     LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources,
@@ -114,14 +116,15 @@ impl Cgroup {
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
         let wider = self.for_resources(resources)?;
         if wider.hierarchy != self.hierarchy {
-            wider.take_in()?;
+            wider.take_in(&self.paths())?;
         }
         wider.set(resources, true)
     }
 
-    fn take_in(&self) -> Result<()> {
-        let made = self.make(Existing::Join)?;
-        for dir in self.paths().iter().filter(|dir| made.contains(dir)) {
+    /// Moves the processes, which are in `known`, to the other directories of the cgroup.
+    fn take_in(&self, known: &[PathBuf]) -> Result<()> {
+        self.make(Existing::Join)?;
+        for dir in self.paths().iter().filter(|dir| !known.contains(dir)) {
             // Until nobody is left who was forked meanwhile by somebody who had not moved yet.
             const ROUNDS: usize = 20;
             let mut rounds = 0;
