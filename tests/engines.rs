@@ -58,11 +58,14 @@ fn traces(lab: &Lab) -> BTreeSet<String> {
     let mounts = mounts.lines().map(|line| format!("mount {}", line.split(' ').nth(4).unwrap()));
     let cgroups = cgroup_directories(lab.cgroup_parent()).into_iter().flat_map(|top| entries(&top));
     let cgroups = cgroups.filter(|path| !path.ends_with("/conmon"));
-    // The first is where engines let barepod-oci keep its state, the others belong to engines that are installed.
-    let places = ["/run/barepod-oci", "/run/containerd/runc", "/run/containerd/s", "/var/lib/containers"];
+    // Where engines let barepod-oci keep its state: one of them has a root for each namespace, which stays.
+    let roots = entries(Path::new("/run/containerd/runc"));
+    let containers = roots.iter().flat_map(|root| entries(Path::new(root)));
+    // The first is our own, the others belong to engines that are installed.
+    let places = ["/run/barepod-oci", "/run/containerd/s", "/var/lib/containers"];
     let more = ["/var/lib/containerd", "/var/lib/cni", "/run/netns", "/etc/cni"];
     let files = places.iter().chain(&more).flat_map(|place| entries(Path::new(place)));
-    processes.chain(mounts.collect::<Vec<_>>()).chain(cgroups).chain(files).collect()
+    processes.chain(mounts.collect::<Vec<_>>()).chain(cgroups).chain(containers).chain(files).collect()
 }
 
 /// The paths in a directory, if there is one; of cgroups the directories alone.
