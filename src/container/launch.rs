@@ -79,6 +79,7 @@ pub fn launch(launch: Launch) -> Result<Launched> {
     let placement = Placement {
         namespaces: launch.plan.namespaces,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
+        time_offsets: launch.plan.time_offsets.as_deref(),
         enter: enter.iter().map(|(flag, namespace)| (*flag, namespace.as_fd())).collect(),
         keep: Some(
             launch

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 
+use super::identity;
 use super::poll;
 use super::sys::{self, Clone};
 
@@ -30,6 +31,8 @@ pub struct Placement<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Be born into these namespaces, given by `CLONE_NEW*` flags and descriptors of `/proc/PID/ns/…`.
     pub enter: Vec<(u64, BorrowedFd<'a>)>,
+    /// Be born into a new time namespace with these offsets, time_namespaces(7).
+    pub time_offsets: Option<&'a str>,
     /// Close every descriptor but 0–2 and these, first thing: whoever shares a PID namespace with the child could look at
     /// them before execve closes them, and the lock that says that its parent lives must not live on in it.
     pub keep: Option<Vec<RawFd>>,
@@ -48,7 +51,7 @@ pub fn assert_single_threaded() -> Result<()> {
 /// process, which never calls setns(2) itself, is the parent all the same (clone(2), pid_namespaces(7)).
 pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child> {
     assert_single_threaded()?;
-    if placement.enter.is_empty() {
+    if placement.enter.is_empty() && placement.time_offsets.is_none() {
         return fork(placement.namespaces, placement.cgroup, || match &placement.keep {
             Some(keep) if sys::close_all_but(keep).is_err() => 126, // its parent sees a pipe without an answer
             _ => main(),
@@ -59,6 +62,8 @@ pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child>
     spawn_through(
         &keep,
         || {
+            // The time namespace first: it takes the host's procfs, and rights that end with the others.
+            placement.time_offsets.map_or(Ok(()), new_time_namespace)?;
             placement.enter.iter().try_for_each(|(flag, namespace)| {
                 let kind = nix::sched::CloneFlags::from_bits_retain(*flag as i32);
                 nix::sched::setns(namespace, kind).with_context(|| format!("setns {kind:?}"))
@@ -68,6 +73,12 @@ pub fn spawn(placement: &Placement, main: impl FnOnce() -> i32) -> Result<Child>
         placement.cgroup,
         main,
     )
+}
+
+fn new_time_namespace(offsets: &str) -> Result<()> {
+    let kind = nix::sched::CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
+    nix::sched::unshare(kind).context("unshare the time namespace")?;
+    if offsets.is_empty() { Ok(()) } else { identity::set_time_offsets(identity::open_proc()?, offsets) }
 }
 
 /// Forks a helper that runs `enter` (joins namespaces) and then makes the real child with `CLONE_PARENT`. Before it enters

@@ -100,6 +100,8 @@ pub struct Plan {
     /// With a user namespace all others that are joined come first: `CLONE_NEW*` flag and path, in this order. Inside it the
     /// right to join what belongs to the host would be gone.
     pub join_first: Vec<(u64, PathBuf)>,
+    /// A new time namespace, in which one can only be born, and its offsets: `CLOCK SECONDS NANOSECONDS` lines.
+    pub time_offsets: Option<String>,
     /// What a new user namespace maps; empty without one.
     pub maps: IdMaps,
     /// What the child does, in order.
@@ -146,7 +148,6 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         steps.push(Step::UnshareCgroup);
     }
     steps.extend(namespaces.joins);
-    steps.extend(namespaces.time.map(|offsets| Step::Oci(OciStep::TimeNamespace(offsets))));
     let mut process = process.clone();
     if in_user_namespace {
         // Its own file in procfs is out of reach for whom the host does not take for root.
@@ -200,6 +201,7 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         namespaces: namespaces.flags,
         pid_namespace: namespaces.pid,
         join_first: namespaces.join_first,
+        time_offsets: namespaces.time,
         maps,
         steps,
     })
@@ -317,7 +319,7 @@ struct Namespaces {
     user: Option<User>,
     has_mounts: bool,
     join_first: Vec<(u64, PathBuf)>,
-    time: Option<Vec<(String, i64, u32)>>,
+    time: Option<String>,
 }
 
 /// How a container comes by a user namespace of its own.
@@ -357,7 +359,7 @@ impl Namespaces {
                 }
                 // On v1 a process is not born in its cgroups, so the namespace can only be made after it has moved.
                 None if kind == LinuxNamespaceType::Cgroup && !v2 => result.unshare_cgroup = true,
-                // Only who executes a program later gets into it: clone3(2) knows it since Linux 6.4 only.
+                // Not among the flags: clone3(2) knows it since Linux 6.4 only, and it wants its offsets first.
                 None if kind == LinuxNamespaceType::Time => result.time = Some(time_offsets(linux)?),
                 None => result.flags |= flag(kind),
             }
@@ -392,18 +394,18 @@ impl Namespaces {
     }
 }
 
-/// time_namespaces(7): clock, seconds, nanoseconds.
-fn time_offsets(linux: &Linux) -> Result<Vec<(String, i64, u32)>> {
+/// time_namespaces(7), `/proc/PID/timens_offsets`.
+fn time_offsets(linux: &Linux) -> Result<String> {
     let mut offsets = Vec::new();
     for (clock, offset) in linux.time_offsets().iter().flatten() {
         ensure!(
             matches!(clock.as_str(), "monotonic" | "boottime"),
             "linux.timeOffsets: {clock} is neither monotonic nor boottime"
         );
-        offsets.push((clock.clone(), offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
+        offsets.push(format!("{clock} {} {}\n", offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0)));
     }
     offsets.sort();
-    Ok(offsets)
+    Ok(offsets.concat())
 }
 
 /// The maps of a new user namespace; root must be in them, since it makes the container.

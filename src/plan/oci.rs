@@ -43,8 +43,6 @@ pub enum OciStep {
     Chroot,
     /// setresuid(2), setresgid(2): root of the user namespace.
     BecomeRoot,
-    /// unshare(2) of the time namespace: the next execve(2) enters it.
-    TimeNamespace(Vec<(String, i64, u32)>),
     /// keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`.
     SessionKeyring,
     /// Looks whether there is a program to execute, so that `create` fails and not `start`.
@@ -135,7 +133,6 @@ impl OciStep {
             OciStep::Loopback => "loopback",
             OciStep::Chroot => "chroot",
             OciStep::BecomeRoot => "become-root",
-            OciStep::TimeNamespace(_) => "time-namespace",
             OciStep::SessionKeyring => "session-keyring",
             OciStep::FindProgram { .. } => "find-program",
             OciStep::Scheduler(_) => "scheduler",
@@ -161,7 +158,6 @@ impl fmt::Display for OciStep {
             OciStep::Loopback => write!(f, "bring lo up"),
             OciStep::Chroot => write!(f, "chroot"),
             OciStep::BecomeRoot => write!(f, "become root of the user namespace"),
-            OciStep::TimeNamespace(_) => write!(f, "make a time namespace"),
             OciStep::SessionKeyring => write!(f, "make a session keyring"),
             OciStep::FindProgram { program, .. } => write!(f, "find {program}"),
             OciStep::Scheduler(attributes) => write!(f, "set scheduling policy {}", attributes.policy),

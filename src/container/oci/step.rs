@@ -18,7 +18,6 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use nix::sched::CloneFlags;
 
 use super::hooks;
 use crate::container::child::{Outside, Said, Setup, candidates, say};
@@ -80,12 +79,6 @@ pub fn perform(step: &OciStep, setup: &mut Setup, outside: Outside, report: &mut
         OciStep::Loopback => network::loopback_up(),
         OciStep::Chroot => setup.chroot(),
         OciStep::BecomeRoot => identity::become_root(),
-        OciStep::TimeNamespace(offsets) => {
-            nix::sched::unshare(CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)).context("unshare")?;
-            let line = |(clock, secs, nanos): &(String, i64, u32)| format!("{clock} {secs} {nanos}\n");
-            let lines: String = offsets.iter().map(line).collect();
-            if lines.is_empty() { Ok(()) } else { identity::set_time_offsets(setup.proc()?, &lines) }
-        }
         OciStep::SessionKeyring => match sys::new_session_keyring() {
             // A kernel without keyrings has none to keep apart.
             Ok(()) | Err(Errno::ENOSYS) => Ok(()),
