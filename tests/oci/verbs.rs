@@ -269,7 +269,12 @@ fn the_exit_code_of_a_further_process_passes_through_and_a_detached_one_runs_on(
     let pids: Vec<i32> = serde_json::from_str(&b.good(&["ps", "-f", "json", &id])).unwrap();
     assert!(pids.contains(&pid) && pids.len() == 2, "{pids:?}");
     let table = b.good(&["ps", &id]);
-    assert!(table.lines().next().unwrap().contains("PID") && table.contains("sleep 500") && table.lines().count() == 3, "{table}");
+    assert!(
+        table.lines().next().unwrap().contains("PID")
+            && table.contains("sleep 500")
+            && table.lines().count() == 3,
+        "{table}"
+    );
     b.good(&["kill", "--all", &id, "KILL"]);
     b.wait_for_status(&id, "stopped");
     assert!(b.bad(&["exec", &id, "true"]).contains("container is stopped, not running"));
