@@ -147,8 +147,7 @@ fn user_of(steps: &[Step]) -> Option<(u32, u32)> {
 
 fn give_pipes(stdio: &Stdio, uid: u32, gid: u32) -> Result<()> {
     for stream in [&stdio.input, &stdio.output, &stdio.error] {
-        let stat = nix::sys::stat::fstat(stream)?;
-        if root::kind(&stat) == SFlag::S_IFIFO && (stat.st_uid, stat.st_gid) != (uid, gid) {
+        if root::kind(&nix::sys::stat::fstat(stream)?) == SFlag::S_IFIFO {
             let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
             fchown(stream, Some(uid), Some(gid)).context("give stream to the container's user")?;
         }
