@@ -385,9 +385,7 @@ impl Setup {
             let all = cgroup.paths().first().and_then(|directory| host(directory));
             return bind(&all.context("there is no cgroup filesystem")?, &step.target);
         }
-        let mode = ("mode".to_owned(), Some("755".to_owned()));
-        let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
-        mount::attach(tmpfs.as_fd(), root.make(&step.target, Leaf::Directory)?.as_fd())?;
+        let tmpfs = tmpfs_for_hierarchies(root, step)?;
         for directory in cgroup.paths() {
             let point = host(&directory).context("there is no cgroup filesystem")?;
             bind(&directory, &step.target.join(point.file_name().context("it has no name")?))?;
@@ -456,15 +454,13 @@ fn set_attributes(step: &MountStep, tree: &OwnedFd, set: u64) -> Result<()> {
 fn mount_cgroup(root: &Root, step: &MountStep) -> Result<()> {
     let own = std::fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
     let hierarchies = v1_hierarchies(&own);
-    let target = root.make(&step.target, Leaf::Directory)?;
     if hierarchies.is_empty() {
+        let target = root.make(&step.target, Leaf::Directory)?;
         let tree = mount::new_filesystem("cgroup2", &[], 0)?;
         set_attributes(step, &tree, step.attr.set)?;
         return mount::attach(tree.as_fd(), target.as_fd());
     }
-    let mode = ("mode".to_owned(), Some("755".to_owned()));
-    let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
-    mount::attach(tmpfs.as_fd(), target.as_fd())?;
+    let tmpfs = tmpfs_for_hierarchies(root, step)?;
     for controllers in &hierarchies {
         let options: Vec<_> = controllers.split(',').map(|name| (name.to_owned(), None)).collect();
         let tree = mount::new_filesystem("cgroup", &options, 0)?;
@@ -473,6 +469,15 @@ fn mount_cgroup(root: &Root, step: &MountStep) -> Result<()> {
         mount::attach(tree.as_fd(), place.as_fd())?;
     }
     set_attributes(step, &tmpfs, step.attr.set)
+}
+
+/// Where those of v1 are mounted below; writable until they are.
+fn tmpfs_for_hierarchies(root: &Root, step: &MountStep) -> Result<OwnedFd> {
+    let target = root.make(&step.target, Leaf::Directory)?;
+    let mode = ("mode".to_owned(), Some("755".to_owned()));
+    let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
+    mount::attach(tmpfs.as_fd(), target.as_fd())?;
+    Ok(tmpfs)
 }
 
 /// The hierarchies of `/proc/self/cgroup` that have a controller barepod uses.

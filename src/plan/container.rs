@@ -118,7 +118,7 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     let mut mounts: Vec<MountStep> =
         spec.mounts().iter().flatten().map(|mount| mount::read(mount, bundle)).collect::<Result<_>>()?;
     for mount in &mut mounts {
-        map_as_container(mount, spec, linux)?;
+        map_as_container(mount, linux)?;
     }
 
     let dev_is_ours =
@@ -208,10 +208,10 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
 }
 
 /// A mount whose owners are mapped without maps of its own has those of the container's user namespace.
-fn map_as_container(mount: &mut MountStep, spec: &Spec, linux: &Linux) -> Result<()> {
+fn map_as_container(mount: &mut MountStep, linux: &Linux) -> Result<()> {
     let Some(map) = mount.id_map.as_mut().filter(|map| map.maps.is_none()) else { return Ok(()) };
-    let user = spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
-    let user = user.into_iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    let mut namespaces = linux.namespaces().iter().flatten();
+    let user = namespaces.find(|namespace| namespace.typ() == LinuxNamespaceType::User);
     let user =
         user.with_context(|| format!("mount on {}: idmap without mappings", mount.target.display()))?;
     map.namespace = user.path().clone();

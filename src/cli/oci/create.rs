@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::container::launch::stdio_of_this_process;
-use crate::container::oci::create;
+use crate::container::oci::create::{self, Bundle};
 use crate::kernel::process;
 
 /// Make a container, up to the point where `start` lets its program run.
@@ -82,9 +82,9 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let making_options = making.options(true, making.console()?, preserve, global)?;
-    let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
-    let pid = container.record.process.as_ref().map_or(child.pid, |process| process.pid);
-    if let Err(error) = write_pid_file(making.pid_file.as_ref(), pid) {
+    let bundle = Bundle::read(&making.bundle)?;
+    let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
+    if let Err(error) = write_pid_file(making.pid_file.as_ref(), container.pid()?) {
         process::kill(std::os::fd::AsFd::as_fd(&child.pidfd))?;
         crate::container::oci::delete::delete(root, &options.id, true)?;
         return Err(error);

@@ -123,7 +123,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         !tty || !options.detach || options.console_socket.is_some(),
         "a terminal of a detached process needs a console socket"
     );
-    let pid = container.record.process.as_ref().context("container has no process yet")?.pid;
+    let pid = container.pid()?;
     let namespaces = namespace::to_join(pid)?;
     let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
     let maps = has_users.then(|| identity::read_id_maps(pid)).transpose()?;

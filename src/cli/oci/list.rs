@@ -42,12 +42,7 @@ pub fn main(root: &Path, options: &Options) -> Result<i32> {
 }
 
 fn state(container: &Container) -> Result<serde_json::Value> {
-    let mut state = container.state().with_context(|| container.record.id.clone())?;
-    if state.get("pid").is_none() {
-        state["pid"] = 0.into();
-    }
-    state["rootfs"] = serde_json::json!(container.record.rootfs);
-    state["created"] = container.record.created.clone().into();
+    let mut state = container.shown().with_context(|| container.record.id.clone())?;
     state["owner"] = "root".into();
     Ok(state)
 }

@@ -11,7 +11,8 @@ use nix::sys::signal::Signal;
 use super::create::Making;
 use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::cli::terminal as relay;
-use crate::container::oci::{Container, create, delete, start};
+use crate::container::oci::create::{self, Bundle};
+use crate::container::oci::{Container, delete, start};
 use crate::kernel::process::{self, Child};
 use crate::kernel::{pass, poll};
 
@@ -48,15 +49,16 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let console = making.console()?;
+    let bundle = Bundle::read(&making.bundle)?;
     // Without a console socket the terminal is shown here; a process without one is the usual case and makes none.
     let (shown, terminal) = match (options.detach, console) {
         (_, Some(console)) => (None, Some(console)),
         (true, None) => (None, None),
-        (false, None) => wants_terminal(making)?.then(pass::pair).transpose()?.unzip(),
+        (false, None) => bundle.has_terminal().then(pass::pair).transpose()?.unzip(),
     };
     let making_options = making.options(false, terminal, preserve, global)?;
-    let (container, child) = create::create(root, &options.id, &making.bundle, making_options)?;
-    match started(&container, &child, options).and_then(|()| wait(&child, options, shown)) {
+    let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
+    match started(&container, &bundle, options).and_then(|()| wait(&child, options, shown)) {
         Ok(code) if options.detach || options.keep => Ok(code),
         result => {
             delete::delete(root, &options.id, true).context("delete")?;
@@ -65,16 +67,9 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     }
 }
 
-fn wants_terminal(making: &Making) -> Result<bool> {
-    let text = std::fs::read_to_string(making.bundle.join("config.json")).context("read config.json")?;
-    let spec = crate::container::oci::parse(&text)?;
-    Ok(spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true)))
-}
-
-fn started(container: &Container, child: &Child, options: &Options) -> Result<()> {
-    let pid = container.record.process.as_ref().map_or(child.pid, |process| process.pid);
-    write_pid_file(options.making.pid_file.as_ref(), pid)?;
-    start::after_start(container, &container.spec()?)
+fn started(container: &Container, bundle: &Bundle, options: &Options) -> Result<()> {
+    write_pid_file(options.making.pid_file.as_ref(), container.pid()?)?;
+    start::after_start(container, &bundle.spec)
 }
 
 /// Waits for the program, and passes signals on to it; its exit code.

@@ -15,12 +15,37 @@ use super::step::Runtime;
 use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, parse, start};
 use crate::container::child::{Said, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, discard, hear_next, launch};
-
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Place, Version, place, systemd};
 use crate::kernel::identity;
 use crate::kernel::process::{self, Child, Identity};
 use crate::plan::oci::{OciStep, Wait, runtime_hooks, wait_for_start};
 use crate::plan::{self, Plan, Rootfs, Step};
+
+/// A bundle that was read.
+pub struct Bundle {
+    /// Its absolute path.
+    path: PathBuf,
+    /// `config.json` as it stands there.
+    text: String,
+    /// What that says.
+    pub spec: Spec,
+}
+
+impl Bundle {
+    /// Reads the configuration; nothing else is looked at yet.
+    pub fn read(path: &Path) -> Result<Bundle> {
+        let path = fs::canonicalize(path).with_context(|| format!("find bundle {}", path.display()))?;
+        let text = fs::read_to_string(path.join(CONFIG)).context("read config.json")?;
+        let spec = parse(&text)?;
+        check_version(spec.version())?;
+        Ok(Bundle { path, text, spec })
+    }
+
+    /// Whether the process is to have a terminal.
+    pub fn has_terminal(&self) -> bool {
+        self.spec.process().as_ref().is_some_and(|process| process.terminal() == Some(true))
+    }
+}
 
 /// What `create` and `run` are told beside the bundle.
 pub struct Options {
@@ -49,18 +74,15 @@ struct Making<'a> {
 }
 
 /// Makes the container of a bundle. Either it is there when this returns, or nothing of it.
-pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<(Container, Child)> {
+pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Result<(Container, Child)> {
     check_id(id)?;
-    let bundle = fs::canonicalize(bundle).with_context(|| format!("find bundle {}", bundle.display()))?;
-    let text = fs::read_to_string(bundle.join(CONFIG)).context("read config.json")?;
-    let spec = parse(&text)?;
-    check_version(spec.version())?;
+    let Bundle { path, text, spec } = bundle;
     // The plan refuses what is not done, before anything exists.
     let hierarchy = Hierarchy::detect()?;
-    let rootfs = bundle.join(spec.root().as_ref().context("root is missing")?.path());
+    let rootfs = path.join(spec.root().as_ref().context("root is missing")?.path());
     let process = spec.process().as_ref().context("process is missing")?;
     ensure!(
-        process.terminal() == Some(true) || options.console.is_none(),
+        bundle.has_terminal() || options.console.is_none(),
         "a console socket is of no use: process.terminal is not true"
     );
     let linux = spec.linux().as_ref().context("linux is missing")?;
@@ -69,7 +91,7 @@ pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<
     let place = place(given.transpose()?, id, options.systemd)?;
     // Who is moved into a scope later is not born in its cgroup.
     let is_born_there = hierarchy.version() == Version::V2 && !options.systemd;
-    let plan = make_plan(&spec, &bundle, &rootfs, process, is_born_there, &options)?;
+    let plan = make_plan(spec, path, &rootfs, process, is_born_there, &options)?;
     let mut cgroup = Cgroup::new(&hierarchy, place.path())?;
     if let Some(resources) = linux.resources() {
         cgroup = cgroup.for_resources(resources)?;
@@ -82,7 +104,7 @@ pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<
         record: Record {
             id: id.to_owned(),
             oci_version: spec.version().clone(),
-            bundle,
+            bundle: path.clone(),
             rootfs,
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             process: None,
@@ -104,8 +126,8 @@ pub fn create(root: &Path, id: &str, bundle: &Path, options: Options) -> Result<
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
         return Err(error);
     }
-    let mut making = Making { container, spec: &spec, cgroup: &cgroup, place: &place };
-    match making.make(&plan, &text, options) {
+    let mut making = Making { container, spec, cgroup: &cgroup, place: &place };
+    match making.make(&plan, text, options) {
         Ok(child) => Ok((making.container, child)),
         Err(error) => {
             making.undo().with_context(|| format!("clean up after: {error:#}"))?;

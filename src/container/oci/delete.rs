@@ -49,8 +49,10 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
     let mut status = container.status()?;
     if let (false, Status::Running, Ok(pidfd)) = (force, status, container.process()) {
         // It may have been killed, or be through, a moment ago.
-        let pid = container.record.process.as_ref().map_or(0, |process| process.pid);
-        process::readable(pidfd.as_fd(), if process::is_dying(pid) { DEADLINE } else { ENDING })?;
+        process::readable(
+            pidfd.as_fd(),
+            if process::is_dying(container.pid()?) { DEADLINE } else { ENDING },
+        )?;
         status = container.status()?;
     }
     ensure!(

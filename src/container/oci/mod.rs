@@ -158,12 +158,7 @@ impl Container {
         Ok(if self.cgroup()?.is_frozen()? { Status::Paused } else { Status::Running })
     }
 
-    /// The state as the specification wants it.
-    pub fn state(&self) -> Result<serde_json::Value> {
-        Ok(self.state_with(self.status()?))
-    }
-
-    /// The state with a given status, for hooks.
+    /// The state as the specification wants it, with a given status, for hooks.
     pub fn state_with(&self, status: Status) -> serde_json::Value {
         let record = &self.record;
         let mut state = serde_json::json!({
@@ -177,6 +172,22 @@ impl Container {
         state["bundle"] = serde_json::json!(record.bundle);
         state["annotations"] = serde_json::json!(record.annotations.clone().unwrap_or_default());
         state
+    }
+
+    /// The state with what engines read besides: the pid of what has ended is 0.
+    pub fn shown(&self) -> Result<serde_json::Value> {
+        let mut state = self.state_with(self.status()?);
+        if state.get("pid").is_none() {
+            state["pid"] = 0.into();
+        }
+        state["rootfs"] = serde_json::json!(self.record.rootfs);
+        state["created"] = self.record.created.clone().into();
+        Ok(state)
+    }
+
+    /// The pid of its first process, in the host's numbering.
+    pub fn pid(&self) -> Result<i32> {
+        Ok(self.record.process.as_ref().context("container has no process yet")?.pid)
     }
 
     /// Opens the container's first process; an error when it has ended (a zombie has ended too).

@@ -245,6 +245,12 @@ impl Files<'_> {
     }
 }
 
+/// The same on both versions.
+fn pids(files: &Files) -> Result<Pids> {
+    let (current, limit) = (files.number("pids", "pids.current")?, files.number("pids", "pids.max")?);
+    Ok(Pids { current, limit })
+}
+
 /// The sizes of huge pages, as their control files are named: `/sys/kernel/mm/hugepages/hugepages-2048kB` is `2MB`.
 fn huge_page_sizes() -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/sys/kernel/mm/hugepages") else { return Vec::new() };

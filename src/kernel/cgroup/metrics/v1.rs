@@ -4,21 +4,14 @@ use anyhow::Result;
 
 use super::super::limits::numbers;
 use super::{
-    BlockIo, BlockIoEntry, Cpu, CpuSet, CpuUsage, Files, HugeTlb, Memory, MemoryEntry, Metrics, Pids,
-    Throttling, huge_page_sizes,
+    BlockIo, BlockIoEntry, Cpu, CpuSet, CpuUsage, Files, HugeTlb, Memory, MemoryEntry, Metrics, Throttling,
+    huge_page_sizes, pids,
 };
 
 /// `in_use`: whether the cgroup is in the hierarchy of a controller.
 pub(super) fn metrics(files: &Files, in_use: &dyn Fn(&str) -> bool) -> Result<Metrics> {
-    let mut metrics = Metrics {
-        cpu: cpu(files)?,
-        memory: memory(files)?,
-        pids: Pids {
-            current: files.number("pids", "pids.current")?,
-            limit: files.number("pids", "pids.max")?,
-        },
-        ..Metrics::default()
-    };
+    let mut metrics =
+        Metrics { cpu: cpu(files)?, memory: memory(files)?, pids: pids(files)?, ..Metrics::default() };
     if in_use("cpuset") {
         metrics.cpuset = cpuset(files)?;
     }

@@ -3,18 +3,15 @@
 use anyhow::Result;
 
 use super::{
-    BlockIo, BlockIoEntry, Cpu, CpuUsage, Files, HugeTlb, Memory, MemoryEntry, Metrics, Pids, Psi, Stalled,
-    Throttling, huge_page_sizes,
+    BlockIo, BlockIoEntry, Cpu, CpuUsage, Files, HugeTlb, Memory, MemoryEntry, Metrics, Psi, Stalled,
+    Throttling, huge_page_sizes, pids,
 };
 
 pub(super) fn metrics(files: &Files) -> Result<Metrics> {
     let mut metrics = Metrics {
         cpu: cpu(files)?,
         memory: memory(files)?,
-        pids: Pids {
-            current: files.number("pids", "pids.current")?,
-            limit: files.number("pids", "pids.max")?,
-        },
+        pids: pids(files)?,
         blkio: block_io(files)?,
         ..Metrics::default()
     };
