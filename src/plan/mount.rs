@@ -111,59 +111,55 @@ impl fmt::Display for MountStep {
     }
 }
 
-/// The options that [`read`] knows itself; others are the filesystem's.
-pub const OPTIONS: [&str; 50] = [
-    "async",
-    "atime",
-    "bind",
-    "defaults",
-    "dev",
-    "diratime",
-    "dirsync",
-    "exec",
-    "idmap",
-    "iversion",
-    "lazytime",
-    "loud",
-    "mand",
-    "noatime",
+/// The options of [`attribute`]; with an `r` before them they act recursively.
+const ATTRIBUTES: [&str; 18] = [
+    "ro",
+    "rw",
+    "nosuid",
+    "suid",
     "nodev",
-    "nodiratime",
+    "dev",
     "noexec",
-    "noiversion",
-    "nolazytime",
-    "nomand",
+    "exec",
+    "nodiratime",
+    "diratime",
+    "nosymfollow",
+    "symfollow",
+    "noatime",
+    "strictatime",
+    "relatime",
+    "atime",
     "norelatime",
     "nostrictatime",
-    "nosuid",
-    "nosymfollow",
-    "private",
-    "ratime",
-    "rbind",
-    "rdev",
-    "rdiratime",
-    "relatime",
-    "remount",
-    "rexec",
-    "ridmap",
-    "rnoatime",
-    "rnodev",
-    "rnodiratime",
-    "rnoexec",
-    "rnosuid",
-    "ro",
-    "rprivate",
-    "rrelatime",
-    "rro",
-    "rrw",
-    "rshared",
-    "rslave",
-    "rstrictatime",
-    "rsuid",
-    "runbindable",
-    "rw",
-    "shared",
 ];
+
+/// What else [`read`] knows.
+const OTHERS: [&str; 15] = [
+    "defaults",
+    "bind",
+    "rbind",
+    "remount",
+    "tmpcopyup",
+    "idmap",
+    "ridmap",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "slave",
+    "rslave",
+    "unbindable",
+    "runbindable",
+];
+
+/// The options that [`read`] knows, sorted; others are the filesystem's.
+pub fn options() -> Vec<String> {
+    let recursive = ATTRIBUTES.iter().map(|name| format!("r{name}"));
+    let plain = ATTRIBUTES.iter().chain(&OTHERS).chain(&SUPERBLOCK_FLAGS);
+    let mut all: Vec<String> = plain.map(|name| (*name).to_owned()).chain(recursive).collect();
+    all.sort();
+    all
+}
 
 /// Options that belong to the superblock: they go to fsconfig(2) and mean nothing for a bind.
 const SUPERBLOCK_FLAGS: [&str; 11] = [
@@ -371,6 +367,21 @@ mod tests {
                 "{option}"
             );
         }
+    }
+
+    #[test]
+    fn every_option_that_is_said_to_be_known_is() {
+        for name in ATTRIBUTES {
+            assert!(attribute(name, &mut MountAttr::default()), "{name}");
+        }
+        for name in options() {
+            let text =
+                format!(r#"{{"destination":"/x","type":"bind","source":"/y","options":["bind","{name}"]}}"#);
+            // On a bind what is not known is refused, and this one is for something else.
+            let error = mount(&text).err().map(|error| error.to_string()).filter(|_| name != "tmpcopyup");
+            assert_eq!(error, None, "{name}");
+        }
+        assert!(mount(r#"{"destination":"/x","source":"/y","options":["bind","noatimes"]}"#).is_err());
     }
 
     #[test]

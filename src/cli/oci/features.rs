@@ -14,7 +14,7 @@ pub fn main() -> Result<i32> {
         "ociVersionMin": "1.0.0",
         "ociVersionMax": VERSION,
         "hooks": ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"],
-        "mountOptions": mount::OPTIONS.to_vec(),
+        "mountOptions": mount::options(),
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
             "capabilities": capabilities,
