@@ -7,8 +7,6 @@ use std::fmt;
 const NANO: u128 = 1_000_000_000;
 /// The largest amount; more is taken as this much.
 const MOST: u128 = i64::MAX as u128 * NANO;
-/// Significant digits that are looked at; what is behind them only rounds up.
-const DIGITS: usize = 19;
 
 /// An amount that is not negative, and the family of suffixes that it was written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,23 +100,26 @@ fn read_suffix(suffix: &str) -> Option<(Format, i32, u128)> {
     Some((Format::Exponent, exponent.parse().ok()?, 1))
 }
 
-/// `whole.fraction × factor × 10^power` in billionths, rounded up.
+/// `whole.fraction × factor × 10^power` in billionths, rounded up; exact, however many digits there are.
 fn nano(whole: &str, fraction: &str, power: i32, factor: u128) -> u128 {
-    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).map(|digit| digit - b'0').collect();
-    let leading = digits.iter().take_while(|digit| **digit == 0).count();
-    let significant = &digits[leading..];
-    let kept = significant.len().min(DIGITS);
-    let mantissa = significant[..kept].iter().fold(0, |number, digit| number * 10 + u128::from(*digit));
-    let dropped = &significant[kept..];
-    let mantissa = mantissa + u128::from(dropped.iter().any(|digit| *digit != 0));
-    let shift = i64::from(power) + 9 - fraction.len() as i64 + dropped.len() as i64;
-    let product = mantissa * factor; // at most 10¹⁹ × 2⁶⁰
-    let amount = match shift {
-        _ if product == 0 => 0,
-        0.. => product.saturating_mul(10_u128.saturating_pow(shift.min(60) as u32)),
-        _ => product.div_ceil(10_u128.checked_pow(shift.unsigned_abs().min(60) as u32).unwrap_or(u128::MAX)),
-    };
-    amount.min(MOST)
+    let digits: Vec<u128> =
+        whole.bytes().chain(fraction.bytes()).map(|digit| u128::from(digit - b'0')).collect();
+    // Where the point stands among the digits when billionths are counted; it may be beyond them, on either side.
+    let point = whole.len() as i64 + i64::from(power) + 9;
+    let (before, behind) = digits.split_at(point.clamp(0, digits.len() as i64) as usize);
+    // As on paper, from the last digit on: what is carried over the point counts, what is left behind it rounds up.
+    let (mut carry, mut rest) = (0, false);
+    let zeros = std::iter::repeat_n(0, point.min(0).unsigned_abs() as usize);
+    for digit in behind.iter().rev().copied().chain(zeros) {
+        let product = digit * factor + carry; // below 10 × 2⁶⁰
+        carry = product / 10;
+        rest |= !product.is_multiple_of(10);
+    }
+    let mantissa =
+        before.iter().fold(0_u128, |number, digit| number.saturating_mul(10).saturating_add(*digit));
+    let beyond = (point - digits.len() as i64).clamp(0, 60) as u32;
+    let amount = mantissa.saturating_mul(10_u128.saturating_pow(beyond)).saturating_mul(factor);
+    amount.saturating_add(carry + u128::from(rest)).min(MOST)
 }
 
 /// The canonical form that the API server gives back: `0.5` is `500m`, `1024Ki` is `1Mi`.
@@ -241,6 +242,19 @@ mod tests {
         }
         assert_eq!(units("9223372036854775807"), i64::MAX as u64);
         assert_eq!(units("9223372036854775806"), i64::MAX as u64 - 1);
+    }
+
+    #[test]
+    fn every_digit_counts() {
+        for (text, expected) in [
+            ("12345678901.123456789", "12345678901123456789n"),
+            ("99999999999999999.999", "99999999999999999999m"),
+            ("1234567890123456789012345678n", "1234567890123456789012345678n"),
+            ("12345678901.1234567891", "12345678901123456790n"),
+            ("1.00000000001Ki", "1024000000011n"),
+        ] {
+            assert_eq!(Quantity::parse(text).unwrap().to_string(), expected, "{text}");
+        }
     }
 
     #[test]
