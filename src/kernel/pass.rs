@@ -1,13 +1,10 @@
 //! Descriptors that one process passes to another: unix(7), `SCM_RIGHTS`.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result};
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg,
-    socketpair,
-};
+use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair};
 
 use super::sys;
 
@@ -30,18 +27,7 @@ pub fn send(through: BorrowedFd, bytes: &[u8], descriptors: &[BorrowedFd]) -> ni
 
 /// Takes what has arrived; no bytes: the other side has gone.
 pub fn receive(through: BorrowedFd, into: &mut [u8]) -> nix::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = nix::cmsg_space!([RawFd; MOST]);
-    let mut buffer = [IoSliceMut::new(into)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(through.as_raw_fd(), &mut buffer, Some(&mut space), flags)?;
-    let mut descriptors = Vec::new();
-    // More than there is room for: those that are there are ours all the same.
-    for part in message.cmsgs().into_iter().flatten() {
-        if let ControlMessageOwned::ScmRights(numbers) = part {
-            descriptors.extend(numbers.into_iter().map(sys::own_received));
-        }
-    }
-    Ok((message.bytes, descriptors))
+    sys::receive(through, into)
 }
 
 #[cfg(test)]
@@ -69,5 +55,17 @@ mod tests {
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(text, "xx", "and every copy of the writer is closed");
+    }
+
+    #[test]
+    fn of_too_many_descriptors_those_that_arrive_are_ours() {
+        let (here, there) = pair().unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        send(here.as_fd(), b"many", &[writer.as_fd(); MOST + 2]).unwrap();
+        drop((here, writer));
+        let (length, descriptors) = receive(there.as_fd(), &mut [0; 16]).unwrap();
+        assert_eq!((length, descriptors.len()), (4, MOST));
+        drop(descriptors);
+        assert_eq!(reader.read(&mut [0]).unwrap(), 0, "and no copy is left open");
     }
 }

@@ -391,10 +391,39 @@ pub fn set_window_size(terminal: BorrowedFd, size: &libc::winsize) -> Result<()>
     check(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const *size) } as i64).map(drop)
 }
 
-/// Takes ownership of a descriptor that recvmsg(2) has just put into this process.
-pub fn own_received(number: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for us; nobody else knows its number.
-    unsafe { OwnedFd::from_raw_fd(number) }
+/// recvmsg(2): bytes, and the descriptors that came with them, unix(7) `SCM_RIGHTS`. When there were more than 8, or this process
+/// can have no more, the rest is lost, and those that were put into it are ours all the same; nix forgets them then.
+pub fn receive(socket: BorrowedFd, into: &mut [u8]) -> Result<(usize, Vec<OwnedFd>)> {
+    // SAFETY: a header and eight descriptors, each rounded up to a word; only a number is computed.
+    const ROOM: usize = unsafe { libc::CMSG_SPACE(8 * size_of::<RawFd>() as u32) } as usize;
+    let mut room = [0u64; ROOM / size_of::<u64>()]; // aligned as a header has to be
+    let mut buffer = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    // SAFETY: a msghdr is plain data for which zeros are valid.
+    let mut message: libc::msghdr = unsafe { zeroed() };
+    message.msg_iov = &raw mut buffer;
+    message.msg_iovlen = 1;
+    message.msg_control = room.as_mut_ptr().cast();
+    message.msg_controllen = ROOM;
+    // SAFETY: bytes, room and the structures that point to them live for the call, and the lengths are theirs.
+    let length =
+        check(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) } as i64)?;
+    let mut descriptors = Vec::new();
+    // SAFETY: the kernel has set how much of the room it has filled.
+    let mut header = unsafe { libc::CMSG_FIRSTHDR(&raw const message) };
+    while !header.is_null() {
+        // SAFETY: the header lies in the room, and so do as many bytes as it says.
+        let (head, data) = unsafe { (header.read_unaligned(), libc::CMSG_DATA(header).cast::<RawFd>()) };
+        if (head.cmsg_level, head.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+            let start = data as usize - header as usize;
+            let count = head.cmsg_len.saturating_sub(start) / size_of::<RawFd>();
+            // SAFETY: so many descriptors stand there; the kernel has just made them for us, and nobody else knows their numbers.
+            descriptors
+                .extend((0..count).map(|n| unsafe { OwnedFd::from_raw_fd(data.add(n).read_unaligned()) }));
+        }
+        // SAFETY: as for the first.
+        header = unsafe { libc::CMSG_NXTHDR(&raw const message, header) };
+    }
+    Ok((length as usize, descriptors))
 }
 
 /// seccomp(2) `SECCOMP_SET_MODE_FILTER`: from here on the program decides about every system call of this process. With
