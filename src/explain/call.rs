@@ -73,6 +73,7 @@ pub fn quoted(text: &str) -> String {
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
+            letter if letter.is_control() => out.push_str(&format!("\\x{:02x}", u32::from(letter))),
             letter => out.push(letter),
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{Call, Explanation, Line};
+use crate::manifest::problem::escape;
 
 /// The widest line, in characters.
 pub const COLUMNS: usize = 100;
@@ -53,7 +54,7 @@ impl<P: Fn(Part, &str) -> String> Printer<P> {
     /// Wraps at blanks; `first` before the first line, blanks of the same width before the others.
     fn wrapped(&mut self, part: Part, first: &str, text: &str, indent: usize) {
         let mut prefix = first.to_owned();
-        for piece in wrap(text, COLUMNS - indent) {
+        for piece in wrap(&visible(text), COLUMNS - indent) {
             let pad = indent.saturating_sub(prefix.chars().count());
             self.raw(part, &format!("{prefix}{}{piece}", " ".repeat(pad)));
             prefix = String::new();
@@ -97,7 +98,7 @@ fn calls<P: Fn(Part, &str) -> String>(out: &mut Printer<P>, calls: &[Call]) {
         };
         // Folded lines of a call stand deeper than the calls themselves.
         let mut first = " ".repeat(indent - 2);
-        for piece in wrap(&shown, COLUMNS - indent - 2) {
+        for piece in wrap(&visible(&shown), COLUMNS - indent - 2) {
             out.raw(Part::Call, &format!("{first}{piece}"));
             first = " ".repeat(indent + 2);
         }
@@ -109,6 +110,11 @@ fn show(call: &Call) -> String {
     let mut call = call.clone();
     call.args = call.args.iter().map(|arg| shorten(arg)).collect();
     call.to_string()
+}
+
+/// What a manifest says cannot move the cursor of who reads about it.
+fn visible(text: &str) -> String {
+    text.split('\t').map(escape).collect::<Vec<_>>().join("\t")
 }
 
 fn shorten(text: &str) -> String {
