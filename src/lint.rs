@@ -102,7 +102,9 @@ impl<'a> Lints<'a> {
             volume.is_some_and(|volume| matches!(volume.source, VolumeSource::EmptyDir { .. }))
         };
         let shared = || container.mounts.iter().filter(|mount| is_own(&mount.volume));
-        let reads_only = shared().count() > 0 && shared().all(|mount| mount.read_only);
+        if shared().count() == 0 || !shared().all(|mount| mount.read_only) {
+            return;
+        }
         let writer = self.apps().find(|other| {
             other.name != container.name
                 && other
@@ -110,7 +112,7 @@ impl<'a> Lints<'a> {
                     .iter()
                     .any(|mount| !mount.read_only && shared().any(|own| own.volume == mount.volume))
         });
-        if let (true, Some(writer)) = (reads_only, writer) {
+        if let Some(writer) = writer {
             let message = format!(
                 "{} helps {}, whose files it reads, and races it: as a native sidecar (an init container with \
                  restartPolicy: Always) it is up before {} starts and stops after it",

@@ -1,6 +1,6 @@
 //! The final OCI runtime spec of one container: the bundle's `config.json` with the manifest laid over it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -147,10 +147,9 @@ fn every_device(allow: bool) -> Result<LinuxDeviceCgroup> {
 
 /// The host's device nodes; where the bundle has one too, the bundle's.
 fn devices(linux: &mut Linux, of_host: &[LinuxDevice]) {
-    let mut all = of_host.to_vec();
-    for own in linux.devices().iter().flatten() {
-        all.retain(|device| device.path() != own.path());
-        all.push(own.clone());
-    }
+    let own = linux.devices().clone().unwrap_or_default();
+    let paths: HashSet<_> = own.iter().map(LinuxDevice::path).collect();
+    let others = of_host.iter().filter(|device| !paths.contains(device.path())).cloned();
+    let all = others.chain(own.iter().cloned()).collect();
     linux.set_devices(Some(all));
 }

@@ -8,7 +8,7 @@ use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Us
 use super::MergeContext;
 use crate::manifest::Container;
 use crate::manifest::env;
-use crate::manifest::expand::{Variables, expand};
+use crate::manifest::expand::{Variables, expand_all};
 use crate::manifest::read::TRACERS;
 
 /// What a bundle without PATH gets; the same as with containerd.
@@ -45,7 +45,7 @@ pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> R
 fn args(base: &Process, container: &Container, env: &Variables) -> Result<Vec<String>> {
     let given = base.args().clone().unwrap_or_default();
     let expanded = |words: &Option<Vec<String>>| -> Vec<String> {
-        words.iter().flatten().map(|word| expand(word, |name| env.get(name))).collect()
+        expand_all(words.as_deref().unwrap_or_default(), |name| env.get(name))
     };
     let args = match (&container.command, &container.args) {
         (Some(_), _) => [expanded(&container.command), expanded(&container.args)].concat(),
@@ -88,11 +88,8 @@ fn user(base: &Process, container: &Container, context: &MergeContext) -> Result
     }
     let mut groups = if pod.strict_groups { Vec::new() } else { of_members };
     // Every process of the pod is in the group that owns its volumes.
-    for group in pod.supplemental_groups.iter().chain(&pod.fs_group) {
-        if !groups.contains(group) {
-            groups.push(*group);
-        }
-    }
+    let mut known: BTreeSet<u32> = groups.iter().copied().collect();
+    groups.extend(pod.supplemental_groups.iter().chain(&pod.fs_group).filter(|group| known.insert(**group)));
     user.set_uid(uid).set_gid(gid).set_additional_gids(Some(groups).filter(|groups| !groups.is_empty()));
     Ok(user)
 }

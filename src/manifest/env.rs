@@ -6,15 +6,12 @@ use std::sync::Arc;
 use super::check::MOST as MOST_PROBLEMS;
 use super::config::{Config, Configs, Kind, is_optional, no_such_key};
 use super::downward::{self, Downward, Place};
-use super::expand::{Variables, expand};
+use super::expand::{LONGEST_TOGETHER, Variables, expand};
 use super::names;
 use super::node::{Node, Value};
 use super::pod::{Container, EnvValue, EnvVar};
 use super::problem::{Problem, quoted};
 use super::read::{checked, text};
-
-/// What the variables of `envFrom` may take together, in bytes: more than execve(2) takes for all arguments and variables.
-const MOST: usize = 6 << 20;
 
 /// Reads `envFrom`, then `env`. `containers`: the names of those whose resources a variable may be about.
 pub fn read(
@@ -142,10 +139,10 @@ fn env_from(node: &Node, path: &str, configs: &Configs, problems: &mut Vec<Probl
             let message = format!("{path}: the key {} is skipped: as a variable it {skipped}", quoted(key));
             problems.push(Problem::warning(item.line, item.column, message));
         }
-        if size > MOST {
+        if size > LONGEST_TOGETHER {
             problems.push(item.error(format!(
                 "{path}: the variables take more than {} MiB, and the kernel takes no program with so much",
-                MOST >> 20
+                LONGEST_TOGETHER >> 20
             )));
             return Vec::new();
         }
@@ -153,16 +150,22 @@ fn env_from(node: &Node, path: &str, configs: &Configs, problems: &mut Vec<Probl
     variables
 }
 
-/// The variables of a container as they are when it starts: `value` is expanded with those before it.
+/// The variables of a container as they are when it starts: `value` is expanded with those before it. One long value can be
+/// that of all of them, so they end behind the first [`LONGEST_TOGETHER`] bytes: execve(2) refuses the program for those.
 pub fn variables(container: &Container, of: &Downward) -> Variables {
     let mut variables = Variables::default();
+    let mut length = 0;
     for EnvVar { name, value } in &container.env {
+        if length > LONGEST_TOGETHER {
+            break;
+        }
         let value = match value {
             EnvValue::Text(text) => expand(text, |wanted| variables.get(wanted)),
             EnvValue::Exact(text) => text.to_string(),
             EnvValue::Field(field) => field.value(of),
             EnvValue::Resource(field) => field.value(of, &container.name),
         };
+        length += value.len();
         variables.set(name, &value);
     }
     variables

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 /// The longest argument or variable that the kernel takes (execve(2), MAX_ARG_STRLEN).
 pub const LONGEST: usize = 128 * 1024;
 
+/// More than a program may be given in arguments and variables together (execve(2): three quarters of 8 MiB).
+pub const LONGEST_TOGETHER: usize = 6 << 20;
+
 /// Replaces `$(VAR)` by the variable's value; `$$` is one `$`, so `$$(VAR)` stays `$(VAR)`. What names no variable stays
 /// as it is written. Variables of variables can double with every line, so a result is cut off once it is longer than
 /// [`LONGEST`]: execve(2) then refuses it, as it does any argument of that length.
@@ -35,6 +38,18 @@ pub fn expand<'a>(text: &str, lookup: impl Fn(&str) -> Option<&'a str>) -> Strin
     }
     out.push_str(rest);
     out
+}
+
+/// The words of a command, each expanded. One long variable can stand in all of them, so what comes after the first
+/// [`LONGEST_TOGETHER`] bytes stays as it is written: execve(2) refuses the command for what is there already.
+pub fn expand_all<'a>(words: &[String], lookup: impl Fn(&str) -> Option<&'a str>) -> Vec<String> {
+    let mut length = 0;
+    let expanded = words.iter().map(|word| {
+        let word = if length > LONGEST_TOGETHER { word.clone() } else { expand(word, &lookup) };
+        length += word.len();
+        word
+    });
+    expanded.collect()
 }
 
 /// Variables in order, each name once: a later value replaces an earlier one in its place.
@@ -92,6 +107,15 @@ mod tests {
         let variables = expanded(&env);
         let longest = variables.get("A63").unwrap().len();
         assert!(longest > LONGEST && longest < 4 * LONGEST, "{longest}");
+    }
+
+    #[test]
+    fn a_long_variable_in_every_word_does_not_fill_the_memory() {
+        let (long, words) = ("x".repeat(LONGEST), vec!["$(A)".to_owned(); 100_000]);
+        let expanded = expand_all(&words, |_| Some(&long));
+        let length: usize = expanded.iter().map(String::len).sum();
+        assert!(length > LONGEST_TOGETHER && length < LONGEST_TOGETHER + 1_000_000, "{length} bytes");
+        assert_eq!(expand_all(&words[..2], |_| Some("a")), ["a", "a"]);
     }
 
     #[test]

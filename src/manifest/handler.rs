@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::container::Context;
-use super::expand::expand;
+use super::expand::expand_all;
 use super::node::{Entry, Node, Value};
 use super::pod::Handler;
 use super::problem::{Problem, listed, quoted};
@@ -64,9 +64,7 @@ pub fn probe(
     }
     // Kubernetes expands variables in the commands of probes, though not of hooks.
     let handler = match handler? {
-        Handler::Exec(command) => {
-            Handler::Exec(command.iter().map(|word| expand(word, |name| context.env.get(name))).collect())
-        }
+        Handler::Exec(command) => Handler::Exec(expand_all(&command, |name| context.env.get(name))),
         other => other,
     };
     Some((handler, timing))

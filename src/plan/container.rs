@@ -493,10 +493,11 @@ fn devices(spec: &Spec) -> (Vec<DeviceNode>, [Step; 5]) {
             uid: device.uid().unwrap_or(0),
             gid: device.gid().unwrap_or(0),
         });
-    for device in given {
-        nodes.retain(|default| default.path != device.path);
-        nodes.push(device);
-    }
+    // Of several with one path the last counts.
+    let mut seen = HashSet::new();
+    nodes.extend(given);
+    let mut nodes: Vec<_> = nodes.into_iter().rev().filter(|node| seen.insert(node.path.clone())).collect();
+    nodes.reverse();
     let links = [
         ("/dev/fd", "/proc/self/fd"),
         ("/dev/stdin", "/proc/self/fd/0"),

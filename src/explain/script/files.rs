@@ -107,6 +107,7 @@ pub fn parts(out: &mut Writer, story: &Story, container: &Container) -> Result<(
             Some(SubPath::Plain(path)) => path.clone(),
             Some(SubPath::Expression(path)) => expand(path, |name| variables.get(name)),
         };
+        ensure!(path.len() < 4096, "subPath of {} is longer than a path can be", container.name);
         ensure!(
             !path.split('/').any(|name| name == ".."),
             "subPath {path} of {} leads upwards",

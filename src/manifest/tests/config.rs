@@ -356,6 +356,17 @@ fn what_a_few_lines_could_multiply_is_bounded() {
         (0..100).map(|n| format!("    - {{prefix: P{n}_, configMapRef: {{name: big}}}}\n")).collect();
     let text = format!("{}{config}", in_container(&format!("    envFrom:\n{sources}")));
     refused(&text, "the variables take more than 6 MiB");
+    let value = format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c}}\ndata: {{k: {}}}\n",
+        "x".repeat(100_000)
+    );
+    let same: String = (0..5000)
+        .map(|n| format!("    - {{name: A{n}, valueFrom: {{configMapKeyRef: {{name: c, key: k}}}}}}\n"))
+        .collect();
+    let pod = ok(&format!("{}{value}", in_container(&format!("    env:\n{same}")))).pod;
+    let length: usize =
+        variables(&pod.containers[0], &Downward::default()).iter().map(|(_, value)| value.len()).sum();
+    assert!(length > 6 << 20 && length < 7 << 20, "{length} bytes");
     let wrong: String = (0..3000)
         .map(|n| format!("    - {{name: A, valueFrom: {{configMapKeyRef: {{name: big, key: kex{n}}}}}}}\n"))
         .collect();

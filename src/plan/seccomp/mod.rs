@@ -92,6 +92,7 @@ pub fn compile(filter: &LinuxSeccomp) -> Result<Program> {
 /// For one architecture: from which number on a call is treated how, ascending from 0.
 fn ranges(filter: &LinuxSeccomp, arch: &Arch, default: u32) -> Result<Vec<(u32, Outcome)>> {
     let mut calls: BTreeMap<u32, Outcome> = BTreeMap::new();
+    let mut conditional = 0;
     for rule in filter.syscalls().iter().flatten() {
         let does = action(rule.action(), rule.errno_ret())?;
         // What would be done anyway is no rule, whatever stands before or after it.
@@ -105,7 +106,15 @@ fn ranges(filter: &LinuxSeccomp, arch: &Arch, default: u32) -> Result<Vec<(u32, 
                 calls.entry(number).or_insert_with(|| Outcome { otherwise: default, ..Outcome::default() });
             match alternatives.as_slice() {
                 [] => outcome.otherwise = does,
-                some => outcome.conditional.extend(some.iter().map(|all| (all.clone(), does))),
+                some => {
+                    // Each name of a rule takes all of its conditions: what cannot fit is refused before it takes memory.
+                    conditional += some.len();
+                    ensure!(
+                        conditional <= LONGEST,
+                        "the filter has more than {LONGEST} rules with conditions"
+                    );
+                    outcome.conditional.extend(some.iter().map(|all| (all.clone(), does)));
+                }
             }
         }
     }

@@ -228,4 +228,9 @@ fn what_the_kernel_does_not_have_is_refused() {
         .collect();
     let said = wrong(serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": many}));
     assert!(said.contains("4096"), "{said}");
+    // Every name takes all the conditions of its rule.
+    let args = vec![serde_json::json!({"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}); 10_000];
+    let rule = serde_json::json!({"names": vec!["read"; 10_000], "action": "SCMP_ACT_ERRNO", "args": args});
+    let said = wrong(serde_json::json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [rule]}));
+    assert!(said.contains("4096"), "{said}");
 }
