@@ -7,7 +7,6 @@ use crate::lifecycle::model::{Kind, RestartPolicy};
 
 mod config;
 mod fields;
-mod fuzz;
 mod hosts;
 mod rules;
 mod volumes;
