@@ -180,6 +180,8 @@ fn bundles_that_cannot_be_containers_of_a_pod_are_refused_by_field() {
         (json!({"root": null}), "root is missing"),
         (json!({"linux": null}), "linux is missing"),
         (json!({"linux": {"sysctl": {"net.ipv4.ip_forward": "1"}}}), "linux.sysctl"),
+        (json!({"linux": {"intelRdt": {}}}), "linux.intelRdt"),
+        (json!({"linux": {"netDevices": {"eth0": {}}}}), "linux.netDevices"),
         (json!({"linux": {"namespaces": [{"type": "user"}]}}), "user"),
         (
             json!({"linux": {"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}}),

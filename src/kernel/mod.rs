@@ -1,8 +1,8 @@
 //! One file per kernel object. These know paths, ids and descriptors, and nothing of pods or containers.
 //!
 //! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
-//! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`lock`], [`schedule`],
-//! [`terminal`], [`pass`], [`poll`].
+//! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`netdevice`], [`lock`],
+//! [`schedule`], [`terminal`], [`pass`], [`poll`].
 
 pub mod beneath;
 pub mod capability;
@@ -14,6 +14,7 @@ pub mod lock;
 pub mod machine;
 pub mod mount;
 pub mod namespace;
+pub mod netdevice;
 pub mod network;
 pub mod pass;
 pub mod poll;

@@ -86,6 +86,8 @@ pub enum Wait {
     Scope,
     /// Write the maps of its new user namespace.
     Maps,
+    /// Move network devices of the host into its network namespace.
+    NetDevices,
     /// Run the hooks of the runtime's side.
     RuntimeHooks,
 }
@@ -96,6 +98,7 @@ impl Wait {
         match self {
             Wait::Scope => "scope",
             Wait::Maps => "maps",
+            Wait::NetDevices => "net-devices",
             Wait::RuntimeHooks => "runtime-hooks",
         }
     }
@@ -150,6 +153,7 @@ impl fmt::Display for OciStep {
         match self {
             OciStep::Wait(Wait::Scope) => write!(f, "wait for systemd's scope"),
             OciStep::Wait(Wait::Maps) => write!(f, "wait for the maps of the user namespace"),
+            OciStep::Wait(Wait::NetDevices) => write!(f, "wait for network devices"),
             OciStep::Wait(Wait::RuntimeHooks) => write!(f, "wait for the runtime's hooks"),
             OciStep::WaitForStart => write!(f, "wait for start"),
             OciStep::SendListener { .. } => write!(f, "pass the filter's descriptor to its agent"),
@@ -174,6 +178,10 @@ impl fmt::Display for OciStep {
 
 /// Puts what only `barepod-oci` does into the steps of a container, each where the specification wants it.
 pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> {
+    // Once it is in its namespaces, and before kernel parameters of a device are set.
+    let from_outside = from_outside(spec)?;
+    let at = steps.iter().position(|step| matches!(step, Step::TakeSources(_))).unwrap_or(0);
+    steps.splice(at..at, from_outside);
     // "before the pivot_root operation is executed", and after everything has been made that they may look at.
     // While the root can be written to, too.
     let pivot = steps.iter().position(|step| matches!(step, Step::FinishReadonly { .. }));
@@ -226,6 +234,43 @@ pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> 
         steps.insert(at, Step::Oci(OciStep::SendListener { metadata }));
     }
     Ok(())
+}
+
+/// What only the host's root may do for a container.
+fn from_outside(spec: &Spec) -> Result<Vec<Step>> {
+    let devices = (!net_devices(spec)?.is_empty()).then_some(Wait::NetDevices);
+    Ok(devices.into_iter().map(|wait| Step::Oci(OciStep::Wait(wait))).collect())
+}
+
+/// `linux.netDevices`: the names of network devices on the host and in the container, in order.
+///
+/// # Errors
+/// When there is no network namespace to move them to, or a name is none.
+pub fn net_devices(spec: &Spec) -> Result<Vec<(String, String)>> {
+    let Some(linux) = spec.linux() else { return Ok(Vec::new()) };
+    let mut devices = Vec::new();
+    for (name, device) in linux.net_devices().iter().flatten() {
+        let inside = device.name().clone().filter(|name| !name.is_empty());
+        devices.push((name.clone(), inside.unwrap_or_else(|| name.clone())));
+    }
+    devices.sort();
+    let mut namespaces = linux.namespaces().iter().flatten();
+    let has_network = namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::Network);
+    ensure!(devices.is_empty() || has_network, "linux.netDevices: there is no network namespace");
+    for (position, (name, inside)) in devices.iter().enumerate() {
+        for name in [name, inside] {
+            ensure!(is_device_name(name), "linux.netDevices: {name:?} is no name of a network device");
+        }
+        let is_taken = devices[..position].iter().any(|(_, other)| other == inside);
+        ensure!(!is_taken, "linux.netDevices: {inside} is there twice");
+    }
+    Ok(devices)
+}
+
+/// As the kernel has it: IFNAMSIZ is 16, with a zero at the end. It makes a number of `%d`.
+fn is_device_name(name: &str) -> bool {
+    let bad = |c: char| c.is_whitespace() || c.is_control() || "/:%".contains(c);
+    !matches!(name, "" | "." | "..") && name.len() < 16 && !name.contains(bad)
 }
 
 /// `linux.seccomp` holds for all that comes after it, so whatever a filter may forbid stands before.
@@ -382,6 +427,35 @@ pub fn number_list(text: &str) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn devices(devices: &str, namespaces: &str) -> Result<Vec<(String, String)>> {
+        let text = format!(r#"{{"netDevices":{devices},"namespaces":{namespaces}}}"#);
+        let mut spec = Spec::default();
+        spec.set_linux(Some(serde_json::from_str(&text).unwrap()));
+        net_devices(&spec)
+    }
+
+    #[test]
+    fn network_devices_have_names_of_their_own_and_a_namespace_to_go_to() {
+        let network = r#"[{"type":"network"}]"#;
+        let names =
+            devices(r#"{"b":{"name":null},"a":{"name":"c"},"d":{},"e":{"name":""}}"#, network).unwrap();
+        assert_eq!(
+            names,
+            [("a", "c"), ("b", "b"), ("d", "d"), ("e", "e")].map(|(a, b)| (a.into(), b.into()))
+        );
+        assert_eq!(devices("{}", "[]").unwrap(), []);
+        let error = devices(r#"{"a":{}}"#, "[]").unwrap_err().to_string();
+        assert_eq!(error, "linux.netDevices: there is no network namespace");
+        let error = devices(r#"{"a":{},"b":{"name":"a"}}"#, network).unwrap_err().to_string();
+        assert_eq!(error, "linux.netDevices: a is there twice");
+        for bad in ["", ".", "..", "a/b", "a b", "a:1", "eth%d", "0123456789abcdef"] {
+            assert!(devices(&format!(r#"{{"{bad}":{{}}}}"#), network).is_err(), "{bad}");
+        }
+        for bad in ["..", "a/b", "0123456789abcdef"] {
+            assert!(devices(&format!(r#"{{"a":{{"name":"{bad}"}}}}"#), network).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_list_has_numbers_and_ranges() {

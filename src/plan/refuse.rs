@@ -17,7 +17,6 @@ pub fn refuse(spec: &Spec) -> Result<()> {
         ("vm", spec.vm().is_some()),
         ("zos", spec.zos().is_some()),
         ("linux.intelRdt", linux.intel_rdt().is_some()),
-        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
     ];
     name_the_first(&refused)?;
     for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
@@ -44,6 +43,7 @@ pub fn refuse_in_pods(spec: &Spec) -> Result<()> {
         ("SCMP_ACT_NOTIFY", linux.seccomp().as_ref().is_some_and(super::seccomp::notifies)),
         ("linux.mountLabel", given(linux.mount_label())),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
+        ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),
         ("linux.personality", linux.personality().is_some()),
         ("linux.timeOffsets", linux.time_offsets().as_ref().is_some_and(|offsets| !offsets.is_empty())),
     ])?;

@@ -212,3 +212,134 @@ fn a_wrong_kind_of_namespace_is_an_error() {
         assert!(error.contains("EINVAL"), "{kind}: {error}");
     }
 }
+
+/// Runs it in a network namespace of its own, in which everything it starts is too; whatever is there goes with the thread.
+fn in_a_network_namespace(test: impl FnOnce() + Send) {
+    let run = || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        test();
+    };
+    if let Err(panic) = std::thread::scope(|scope| scope.spawn(run).join()) {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// ip(8), of iproute2 or busybox; none when it fails.
+fn try_ip(args: &str) -> Option<String> {
+    let output = Command::new("ip").args(args.split(' ')).output().unwrap();
+    output.status.success().then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+fn ip(args: &str) -> String {
+    try_ip(args).unwrap_or_else(|| panic!("ip {args} fails"))
+}
+
+/// A virtual device that is up, with addresses of which the last is not global. Which kinds there are depends on the kernel.
+fn make_device(name: &str) {
+    let made =
+        ["dummy", "ifb", "veth"].iter().any(|kind| try_ip(&format!("link add {name} type {kind}")).is_some());
+    assert!(made, "this kernel makes no network device");
+    ip(&format!("link set {name} up"));
+    ip(&format!("addr add 192.0.2.7/24 dev {name}"));
+    ip(&format!("-6 addr add 2001:db8::7/64 dev {name}"));
+    ip(&format!("addr add 169.254.7.7/16 scope link dev {name}"));
+}
+
+/// What `ip addr` says of a device that has been settled somewhere.
+fn assert_settled(text: &str) {
+    for word in [",UP", "192.0.2.7/24", "2001:db8::7/64"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    assert!(!text.contains("169.254.7.7"), "{text}");
+}
+
+#[test]
+fn a_network_device_moves_into_the_container_with_a_new_name_and_its_global_addresses() {
+    let b = Box_::new("netdevices");
+    in_a_network_namespace(|| {
+        let id = b.id();
+        make_device("out0");
+        b.start(&id, "sleep 600", |spec| spec["linux"]["netDevices"] = json!({"out0": {"name": "in0"}}));
+        assert!(try_ip("link show out0").is_none());
+        assert_settled(&b.good(&["exec", &id, "ip", "addr", "show", "in0"]));
+        // To a namespace that is joined; and the one of the first container has no out0.
+        make_device("out0");
+        let (second, pid) = (format!("{id}-2"), b.state(&id)["pid"].to_string());
+        b.start(&second, "sleep 600", |spec| {
+            spec["linux"]["netDevices"] = json!({"out0": {"name": null}});
+            let network = namespaces(spec).iter_mut().find(|one| one["type"] == "network").unwrap();
+            network["path"] = format!("/proc/{pid}/ns/net").into();
+        });
+        assert!(try_ip("link show out0").is_none());
+        assert_settled(&b.good(&["exec", &id, "ip", "addr", "show", "out0"]));
+        // It stays there.
+        b.good(&["delete", "--force", &second]);
+        assert_settled(&b.good(&["exec", &id, "ip", "addr", "show", "out0"]));
+    });
+}
+
+#[test]
+fn a_network_device_moves_into_a_user_namespace_and_is_there_before_kernel_parameters_are_set() {
+    let b = Box_::new("netdeviceuser");
+    in_a_network_namespace(|| {
+        make_device("out0");
+        let text = b.text("ip addr show in0; cat /proc/sys/net/ipv4/conf/in0/forwarding", |spec| {
+            for_users(&b, spec, 400_000);
+            spec["linux"]["netDevices"] = json!({"out0": {"name": "in0"}});
+            spec["linux"]["sysctl"] = json!({"net.ipv4.conf.in0.forwarding": "1"});
+        });
+        assert_settled(&text);
+        assert!(text.ends_with("\n1\n"), "{text}");
+    });
+}
+
+#[test]
+fn network_devices_go_back_as_they_were_when_create_fails() {
+    let b = Box_::new("netdeviceback");
+    in_a_network_namespace(|| {
+        make_device("out0");
+        ip("link add out1 type veth peer name peer1");
+        let back = || {
+            assert_settled(&ip("addr show out0"));
+            let other = ip("link show out1");
+            assert!(!other.contains(",UP"), "{other}");
+        };
+        let devices = json!({"out0": {"name": "in0"}, "out1": {}});
+        // One that is missing, after the others have been moved; a step that fails after all have been moved.
+        let mut with_missing = devices.clone();
+        with_missing["zzz"] = json!({});
+        let error = b.error(|spec| spec["linux"]["netDevices"] = with_missing);
+        assert!(error.contains("linux.netDevices: zzz: there is no such network device"), "{error}");
+        back();
+        let error = b.error(|spec| {
+            spec["linux"]["netDevices"] = devices.clone();
+            let mounts = spec["mounts"].as_array_mut().unwrap();
+            mounts.push(json!({"destination": "/x", "source": "/no/where", "options": ["bind"]}));
+        });
+        assert!(error.contains("/no/where"), "{error}");
+        back();
+        assert!(b.error(|spec| spec["linux"]["netDevices"] = json!({"out0": {"name": "lo"}})).contains("lo"));
+        back();
+        assert!(!b.dir.join("state").exists() || fs::read_dir(b.dir.join("state")).unwrap().next().is_none());
+    });
+}
+
+#[test]
+fn a_network_device_needs_another_namespace_to_go_to() {
+    let b = Box_::new("netdevicenone");
+    in_a_network_namespace(|| {
+        make_device("out0");
+        let error = b.error(|spec| {
+            namespaces(spec).retain(|one| one["type"] != "network");
+            spec["linux"]["netDevices"] = json!({"out0": {}});
+        });
+        assert!(error.contains("linux.netDevices: there is no network namespace"), "{error}");
+        let error = b.error(|spec| {
+            let network = namespaces(spec).iter_mut().find(|one| one["type"] == "network").unwrap();
+            network["path"] = "/proc/thread-self/ns/net".into();
+            spec["linux"]["netDevices"] = json!({"out0": {"name": "in0"}});
+        });
+        assert!(error.contains("linux.netDevices: the network namespace is that of the runtime"), "{error}");
+        assert_settled(&ip("addr show out0 scope global"));
+    });
+}

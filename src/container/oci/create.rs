@@ -12,11 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use oci_spec::runtime::{LinuxResources, Process, Spec};
 
 use super::step::Runtime;
-use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, parse, start};
+use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, outside, parse, start};
 use crate::container::child::{Said, Watched};
 use crate::container::launch::{Launch, Launched, Stdio, discard, hear_next, launch};
 use crate::kernel::cgroup::{Cgroup, Hierarchy, Place, Version, place, systemd};
 use crate::kernel::identity;
+use crate::kernel::netdevice::Move;
 use crate::kernel::process::{self, Child, Identity};
 use crate::plan::oci::{OciStep, Wait, runtime_hooks, wait_for_start};
 use crate::plan::{self, Plan, Rootfs, Step};
@@ -71,6 +72,7 @@ struct Making<'a> {
     spec: &'a Spec,
     cgroup: &'a Cgroup,
     place: &'a Place,
+    devices: Option<Move>,
 }
 
 /// Makes the container of a bundle. Either it is there when this returns, or nothing of it.
@@ -126,7 +128,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
         return Err(error);
     }
-    let mut making = Making { container, spec, cgroup: &cgroup, place: &place };
+    let mut making = Making { container, spec, cgroup: &cgroup, place: &place, devices: None };
     match making.make(&plan, text, options) {
         Ok(child) => Ok((making.container, child)),
         Err(error) => {
@@ -215,6 +217,11 @@ impl Making<'_> {
                 identity::write_id_maps(pid, &plan.maps.users, &plan.maps.groups)?;
                 "done".to_owned()
             }
+            "net-devices" => {
+                let pid = process::host_pid(child.pidfd.as_fd())?;
+                outside::move_devices(self.spec, pid, &mut self.devices)?;
+                "done".to_owned()
+            }
             "runtime-hooks" => {
                 self.take_process(child)?;
                 let state = self.container.state_with(super::Status::Creating).to_string();
@@ -241,11 +248,13 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn undo(&self) -> Result<()> {
-        self.container.unmount()?;
+    fn undo(self) -> Result<()> {
+        let devices = self.devices.map_or(Ok(()), Move::undo);
         delete::remove_cgroup(&self.container)?;
+        self.container.unmount()?;
         let directory = &self.container.directory;
-        fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))
+        fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))?;
+        devices
     }
 }
 

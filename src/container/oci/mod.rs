@@ -9,13 +9,14 @@
 //!   stopped     no process
 //! ```
 //!
-//! [`create`], [`start`], [`delete`] are the verbs; [`step`] is what the container's child does in between, [`hooks`] runs
-//! programs of the spec.
+//! [`create`], [`start`], [`delete`] are the verbs; [`step`] is what the container's child does in between, [`outside`]
+//! what the runtime does for it, [`hooks`] runs programs of the spec.
 
 pub mod create;
 pub mod delete;
 pub mod hooks;
 pub mod id_map;
+pub mod outside;
 pub mod start;
 pub mod step;
 

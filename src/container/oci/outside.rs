@@ -1,0 +1,22 @@
+//! What the runtime does for a container from outside while its process waits: that may be in a user namespace, where nobody
+//! may do it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use oci_spec::runtime::Spec;
+
+use crate::kernel::namespace;
+use crate::kernel::netdevice::Move;
+use crate::plan::oci::net_devices;
+
+/// `linux.netDevices`: moves devices into the network namespace of the process, new or joined. What has been moved when one
+/// of them fails is in `moving`.
+pub fn move_devices(spec: &Spec, pid: i32, moving: &mut Option<Move>) -> Result<()> {
+    let namespace = namespace::open(Path::new(&format!("/proc/{pid}/ns/net")))?;
+    let moving = moving.insert(Move::to(namespace).context("linux.netDevices")?);
+    for (name, inside) in net_devices(spec)? {
+        moving.take(&name, &inside).with_context(|| format!("linux.netDevices: {name}"))?;
+    }
+    Ok(())
+}
