@@ -11,6 +11,7 @@ use super::child::{self, Outside, Watched, become_stdio};
 use super::launch::{Launched, Stdio, give_from_outside, take_stdio};
 use crate::kernel::cgroup::{Cgroup, Door};
 use crate::kernel::process;
+use crate::kernel::resctrl::Group;
 use crate::kernel::root::Root;
 use crate::kernel::terminal::{self, Pair};
 use crate::kernel::{identity, namespace, pass, sys};
@@ -39,6 +40,8 @@ pub struct Exec<'a> {
     pub maps: Option<&'a IdMaps>,
     /// The command's oom_score_adj, where it is not among the steps.
     pub oom_score_adj: Option<i32>,
+    /// The container's resource group.
+    pub resource_group: Option<&'a Group>,
 }
 
 /// Moves this process into the container's namespaces. It stays in its own PID namespace, only its children are born in
@@ -68,7 +71,9 @@ pub fn spawn(exec: Exec) -> Result<Launched> {
     keep.extend(exec.preserve);
     keep.extend(exec.root.iter().map(AsRawFd::as_raw_fd));
     let enter = || {
-        // Inherited; inside there may be no procfs to write it to.
+        // Inherited, as is what follows. Inside there is no resctrl.
+        exec.resource_group.map_or(Ok(()), |group| group.add(0))?;
+        // There may be no procfs to write it to, either.
         exec.oom_score_adj
             .map_or(Ok(()), |value| identity::set_oom_score_adj(identity::open_proc()?, value))?;
         enter(exec.container, exec.namespaces)?;

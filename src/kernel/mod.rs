@@ -2,7 +2,7 @@
 //!
 //! Read them in this order: [`process`] (clone3, pidfds), [`namespace`], [`mount`], [`root`] (paths inside a rootfs,
 //! pivot_root), [`device`], [`cgroup`], [`capability`], [`identity`] (users, rlimits), [`network`], [`netdevice`], [`lock`],
-//! [`schedule`], [`terminal`], [`pass`], [`poll`].
+//! [`schedule`], [`resctrl`], [`terminal`], [`pass`], [`poll`].
 
 pub mod beneath;
 pub mod capability;
@@ -19,6 +19,7 @@ pub mod network;
 pub mod pass;
 pub mod poll;
 pub mod process;
+pub mod resctrl;
 pub mod root;
 pub mod schedule;
 pub mod sealed;

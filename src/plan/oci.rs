@@ -88,6 +88,8 @@ pub enum Wait {
     Maps,
     /// Move network devices of the host into its network namespace.
     NetDevices,
+    /// Put it into a resource group.
+    ResourceGroup,
     /// Run the hooks of the runtime's side.
     RuntimeHooks,
 }
@@ -99,6 +101,7 @@ impl Wait {
             Wait::Scope => "scope",
             Wait::Maps => "maps",
             Wait::NetDevices => "net-devices",
+            Wait::ResourceGroup => "resource-group",
             Wait::RuntimeHooks => "runtime-hooks",
         }
     }
@@ -154,6 +157,7 @@ impl fmt::Display for OciStep {
             OciStep::Wait(Wait::Scope) => write!(f, "wait for systemd's scope"),
             OciStep::Wait(Wait::Maps) => write!(f, "wait for the maps of the user namespace"),
             OciStep::Wait(Wait::NetDevices) => write!(f, "wait for network devices"),
+            OciStep::Wait(Wait::ResourceGroup) => write!(f, "wait for a resource group"),
             OciStep::Wait(Wait::RuntimeHooks) => write!(f, "wait for the runtime's hooks"),
             OciStep::WaitForStart => write!(f, "wait for start"),
             OciStep::SendListener { .. } => write!(f, "pass the filter's descriptor to its agent"),
@@ -239,7 +243,9 @@ pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> 
 /// What only the host's root may do for a container.
 fn from_outside(spec: &Spec) -> Result<Vec<Step>> {
     let devices = (!net_devices(spec)?.is_empty()).then_some(Wait::NetDevices);
-    Ok(devices.into_iter().map(|wait| Step::Oci(OciStep::Wait(wait))).collect())
+    let group = spec.linux().as_ref().and_then(|linux| linux.intel_rdt().as_ref());
+    let group = group.map(|_| Wait::ResourceGroup);
+    Ok(devices.into_iter().chain(group).map(|wait| Step::Oci(OciStep::Wait(wait))).collect())
 }
 
 /// `linux.netDevices`: the names of network devices on the host and in the container, in order.

@@ -16,7 +16,6 @@ pub fn refuse(spec: &Spec) -> Result<()> {
         ("solaris", spec.solaris().is_some()),
         ("vm", spec.vm().is_some()),
         ("zos", spec.zos().is_some()),
-        ("linux.intelRdt", linux.intel_rdt().is_some()),
     ];
     name_the_first(&refused)?;
     for key in linux.sysctl().iter().flatten().map(|(key, _)| key) {
@@ -41,6 +40,7 @@ pub fn refuse_in_pods(spec: &Spec) -> Result<()> {
         ("linux.uidMappings", linux.uid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
         ("linux.gidMappings", linux.gid_mappings().as_ref().is_some_and(|maps| !maps.is_empty())),
         ("SCMP_ACT_NOTIFY", linux.seccomp().as_ref().is_some_and(super::seccomp::notifies)),
+        ("linux.intelRdt", linux.intel_rdt().is_some()),
         ("linux.mountLabel", given(linux.mount_label())),
         ("linux.memoryPolicy", linux.memory_policy().is_some()),
         ("linux.netDevices", linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty())),

@@ -85,6 +85,7 @@ pub fn start(
                 root: None,
                 maps: None,
                 oom_score_adj: None,
+                resource_group: None,
             })?;
             fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
                 .context("make report pipe non-blocking")?;

@@ -343,3 +343,22 @@ fn a_network_device_needs_another_namespace_to_go_to() {
         assert_settled(&ip("addr show out0 scope global"));
     });
 }
+
+#[test]
+fn a_resource_group_goes_with_its_container_and_needs_a_mounted_resctrl() {
+    let b = Box_::new("resctrl");
+    let id = b.id();
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let Some(mount) = mountinfo.lines().find(|line| line.contains(" - resctrl ")) else {
+        let error = b.error(|spec| spec["linux"]["intelRdt"] = json!({}));
+        assert!(error.contains("linux.intelRdt: no resctrl is mounted"), "{error}");
+        assert!(!b.dir.join("state").exists() || fs::read_dir(b.dir.join("state")).unwrap().next().is_none());
+        return;
+    };
+    let group = PathBuf::from(mount.split(' ').nth(4).unwrap()).join(&id);
+    b.start(&id, "sleep 600", |spec| spec["linux"]["intelRdt"] = json!({}));
+    let tasks = fs::read_to_string(group.join("tasks")).unwrap();
+    assert!(tasks.lines().eq([b.state(&id)["pid"].to_string()]), "{tasks}");
+    b.good(&["delete", "--force", &id]);
+    assert!(!group.exists());
+}

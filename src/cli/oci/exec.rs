@@ -17,6 +17,7 @@ use crate::container::launch::{Launched, Stdio, discard, hear, stdio_of_this_pro
 use crate::container::oci::{Container, Status, load};
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process::{self, Child};
+use crate::kernel::resctrl::Group;
 use crate::kernel::{identity, namespace, schedule};
 use crate::plan::container::IdMaps;
 use crate::plan::{self, Step, oci};
@@ -137,6 +138,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         steps,
         preserve,
         oom_score_adj,
+        resource_group: container.record.resource_group,
         stdio: stdio_of_this_process()?,
     };
     let console = options.console_socket.as_deref().map(connect).transpose()?;
@@ -167,6 +169,7 @@ struct Run {
     preserve: Vec<RawFd>,
     maps: Option<IdMaps>,
     oom_score_adj: Option<i32>,
+    resource_group: Option<Group>,
     stdio: Stdio,
 }
 
@@ -184,6 +187,7 @@ impl Run {
             root: Some(self.root.as_fd()),
             maps: self.maps.as_ref(),
             oom_score_adj: self.oom_score_adj,
+            resource_group: self.resource_group.as_ref(),
         })?;
         let started = process::host_pid(child.pidfd.as_fd()).and_then(|pid| match hear(&mut report)? {
             Some(failure) => bail!("{}: {}", failure.does, failure.error),

@@ -114,6 +114,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
             scope: if let Place::Scope(scope) = &place { Some(scope.unit.clone()) } else { None },
             own_parents: matches!(place, Place::Path { ours: true, .. }),
             annotations: spec.annotations().clone(),
+            resource_group: None,
             mounts_on_host: plan.steps.contains(&Step::Oci(OciStep::Chroot)),
         },
     };
@@ -222,6 +223,11 @@ impl Making<'_> {
                 outside::move_devices(self.spec, pid, &mut self.devices)?;
                 "done".to_owned()
             }
+            "resource-group" => {
+                let pid = process::host_pid(child.pidfd.as_fd())?;
+                outside::join_group(&mut self.container, self.spec, pid)?;
+                "done".to_owned()
+            }
             "runtime-hooks" => {
                 self.take_process(child)?;
                 let state = self.container.state_with(super::Status::Creating).to_string();
@@ -251,7 +257,7 @@ impl Making<'_> {
     fn undo(self) -> Result<()> {
         let devices = self.devices.map_or(Ok(()), Move::undo);
         delete::remove_cgroup(&self.container)?;
-        self.container.unmount()?;
+        self.container.clear()?;
         let directory = &self.container.directory;
         fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))?;
         devices

@@ -69,7 +69,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
     // Before anything goes away, since the hooks are in it.
     let spec = container.spec();
     remove_cgroup(&container)?;
-    container.unmount()?;
+    container.clear()?;
     fs::remove_dir_all(&container.directory)
         .with_context(|| format!("remove {}", container.directory.display()))?;
     let Ok(spec) = spec else { return Ok(()) }; // creating it was interrupted before there was one

@@ -31,8 +31,8 @@ use oci_spec::runtime::Spec;
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
-use crate::kernel::mount;
 use crate::kernel::process::{self, Identity};
+use crate::kernel::{mount, resctrl};
 
 /// The version of the runtime-spec that is implemented.
 pub const VERSION: &str = "1.2.1";
@@ -65,6 +65,9 @@ pub struct Record {
     /// It has no mount namespace: its mounts are the host's, at and below its rootfs.
     #[serde(default)]
     pub mounts_on_host: bool,
+    /// Its resource group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_group: Option<resctrl::Group>,
     /// `annotations` of the spec.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub annotations: Option<std::collections::HashMap<String, String>>,
@@ -210,9 +213,12 @@ impl Container {
         parse(&text)
     }
 
-    /// Takes the mounts away that its end does not.
-    fn unmount(&self) -> Result<()> {
-        if self.record.mounts_on_host { mount::detach(&self.record.rootfs) } else { Ok(()) }
+    /// Takes away what its end does not: mounts, and a resource group.
+    fn clear(&self) -> Result<()> {
+        if self.record.mounts_on_host {
+            mount::detach(&self.record.rootfs)?;
+        }
+        self.record.resource_group.as_ref().map_or(Ok(()), resctrl::Group::remove)
     }
 
     /// Writes the record, so that whoever reads it sees the old one or the new one.
@@ -226,11 +232,13 @@ impl Container {
 /// Reads a `config.json`.
 pub fn parse(text: &str) -> Result<Spec> {
     // The names of the specification, where our types have others.
-    const NAMES: [(&str, &str); 2] = [
+    const NAMES: [(&str, &str); 4] = [
         ("\"SCHED_FLAG_RESET_ON_FORK\"", "\"SCHED_RESET_ON_FORK\""),
         ("\"SCHED_FLAG_DL_OVERRUN\"", "\"SCHED_FLAG_D_L_OVERRUN\""),
+        ("\"enableCMT\"", "\"enableCmt\""),
+        ("\"enableMBM\"", "\"enableMbm\""),
     ];
-    if !text.contains("\"SCHED_FLAG_") {
+    if !NAMES.iter().any(|(name, _)| text.contains(name)) {
         return serde_json::from_str(text).context("parse config.json");
     }
     let text = NAMES.iter().fold(text.to_owned(), |text, (name, ours)| text.replace(name, ours));
@@ -257,6 +265,15 @@ mod tests {
         for good in ["a", "web-1", "a.b_c+d", &"x".repeat(255)] {
             assert!(check_id(good).is_ok(), "{good:?}");
         }
+    }
+
+    #[test]
+    #[allow(deprecated)]
+    fn what_is_to_be_measured_has_the_names_of_the_specification() {
+        let text = r#"{"ociVersion":"1.2.0","linux":{"intelRdt":{"enableCMT":true,"enableMBM":false}}}"#;
+        let spec = parse(text).unwrap();
+        let wanted = spec.linux().as_ref().unwrap().intel_rdt().as_ref().unwrap();
+        assert_eq!((wanted.enable_cmt(), wanted.enable_mbm()), (&Some(true), &Some(false)));
     }
 
     #[test]
