@@ -440,6 +440,14 @@ pub fn install_filter(instructions: &[libc::sock_filter], flags: u64) -> Result<
     if has_listener { owned(result).map(Some) } else { check(result).map(|_| None) }
 }
 
+/// Whether seccomp(2) knows `SECCOMP_FILTER_FLAG_*`: unknown ones are EINVAL before it looks at the program.
+pub fn knows_filter_flags(flags: u64) -> bool {
+    let none = null::<libc::sock_fprog>();
+    // SAFETY: a program that is null is an error, so nothing is installed.
+    let result = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, none) };
+    check(result) == Err(Errno::EFAULT)
+}
+
 /// Whether a descriptor of this number is open.
 pub fn is_open(fd: RawFd) -> bool {
     // SAFETY: takes no pointers; a number that is not open is answered with an error.

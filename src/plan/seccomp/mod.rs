@@ -179,6 +179,14 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
 /// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`
 const WAIT_KILLABLE_RECV: u64 = 1 << 5;
 
+/// The names of flags, and what must be set for the kernel to know each.
+pub const FLAGS: [(&str, u64); 4] = [
+    ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_TSYNC", libc::SECCOMP_FILTER_FLAG_TSYNC),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", WAIT_KILLABLE_RECV | libc::SECCOMP_FILTER_FLAG_NEW_LISTENER),
+];
+
 /// Whether some call is to be decided by an agent, who listens at `listenerPath`.
 pub fn notifies(filter: &LinuxSeccomp) -> bool {
     let rules = filter.syscalls().iter().flatten();
