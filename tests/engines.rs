@@ -65,6 +65,8 @@ fn traces(lab: &Lab) -> BTreeSet<String> {
     let places = ["/run/barepod-oci", "/run/containerd/s", "/var/lib/containers"];
     let more = ["/var/lib/containerd", "/var/lib/cni", "/run/netns", "/etc/cni"];
     let files = places.iter().chain(&more).flat_map(|place| entries(Path::new(place)));
+    // What podman knows of images; it makes that when it first runs on a machine.
+    let files = files.filter(|path| path != "/var/lib/containers/cache");
     processes.chain(mounts.collect::<Vec<_>>()).chain(cgroups).chain(containers).chain(files).collect()
 }
 

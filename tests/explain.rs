@@ -867,6 +867,10 @@ fn strace_sees_of_every_pod_what_explain_has_told() {
     manifests.retain(|path| path.extension().is_some_and(|extension| extension == "yaml"));
     manifests.sort();
     assert!(manifests.len() >= 2, "this test looks at the wrong folder");
+    if slowdown() > 1 && std::env::var_os("BAREPOD_TEST_SLOW").is_none() {
+        // Under emulation each takes long; with our own below, this has what all of them have.
+        manifests.retain(|path| path.ends_with("native-sidecar.yaml"));
+    }
     let own = FEATURES.replace("HOST", lab.dir.join("host/there").to_str().unwrap());
     fs::create_dir_all(lab.dir.join("host")).unwrap();
     let mut pods: Vec<(PathBuf, PathBuf)> =
