@@ -370,10 +370,8 @@ fn what_a_few_lines_could_multiply_is_bounded() {
     let wrong: String = (0..3000)
         .map(|n| format!("    - {{name: A, valueFrom: {{configMapKeyRef: {{name: big, key: kex{n}}}}}}}\n"))
         .collect();
-    let start = std::time::Instant::now();
     assert_eq!(
         errors(&format!("{}{config}", in_container(&format!("    env:\n{wrong}")))).len(),
         check::MOST
     );
-    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
 }
