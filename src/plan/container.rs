@@ -155,8 +155,10 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         process.set_oom_score_adj(None);
     }
     // UTS names and kernel parameters belong to the namespaces just made or joined.
-    steps.extend(spec.hostname().clone().filter(|name| !name.is_empty()).map(Step::Hostname));
-    steps.extend(spec.domainname().clone().filter(|name| !name.is_empty()).map(Step::Domainname));
+    if namespaces.has_names {
+        steps.extend(spec.hostname().clone().filter(|name| !name.is_empty()).map(Step::Hostname));
+        steps.extend(spec.domainname().clone().filter(|name| !name.is_empty()).map(Step::Domainname));
+    }
     // Sources are taken while the host's tree is whole and before any path of this rootfs exists that a neighbour
     // could race with; after that, propagation is cut so that nothing mounted below shows on the host.
     steps.push(Step::TakeSources(sources(&mounts)));
@@ -318,6 +320,7 @@ struct Namespaces {
     unshare_cgroup: bool,
     user: Option<User>,
     has_mounts: bool,
+    has_names: bool,
     join_first: Vec<(u64, PathBuf)>,
     time: Option<String>,
 }
@@ -338,12 +341,14 @@ impl Namespaces {
             unshare_cgroup: false,
             user: None,
             has_mounts: false,
+            has_names: false,
             join_first: Vec::new(),
             time: None,
         };
         let linux = spec.linux().as_ref().context("linux is missing")?;
         let list: Vec<_> = linux.namespaces().iter().flatten().collect();
         result.has_mounts = list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount);
+        result.has_names = list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Uts);
         let user = list.iter().find(|namespace| namespace.typ() == LinuxNamespaceType::User);
         result.user = user.map(|user| if user.path().is_some() { User::Joined } else { User::New });
         for (position, namespace) in list.iter().enumerate() {
@@ -375,10 +380,6 @@ impl Namespaces {
             result.user.is_some() || !(maps(linux.uid_mappings()) || maps(linux.gid_mappings())),
             "linux.uidMappings and linux.gidMappings: there is no user namespace"
         );
-        let named = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
-        let hostname = named(spec.hostname()) || named(spec.domainname());
-        let uts = list.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Uts);
-        ensure!(uts || !hostname, "hostname needs a uts namespace of the container's own");
         Ok(result)
     }
 

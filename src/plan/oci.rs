@@ -248,6 +248,18 @@ fn from_outside(spec: &Spec) -> Result<Vec<Step>> {
     Ok(devices.into_iter().chain(group).map(|wait| Step::Oci(OciStep::Wait(wait))).collect())
 }
 
+/// What is left out of a container, as a sentence: without a UTS namespace its names would become those of the host.
+pub fn left_out(spec: &Spec) -> Option<String> {
+    let mut namespaces = spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
+    if namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::Uts) {
+        return None;
+    }
+    let names = [("hostname", spec.hostname()), ("domainname", spec.domainname())];
+    let given = names.map(|(field, name)| name.as_ref().filter(|name| !name.is_empty()).map(|_| field));
+    let given: Vec<&str> = given.into_iter().flatten().collect();
+    (!given.is_empty()).then(|| format!("{} has no effect: there is no uts namespace", given.join(", ")))
+}
+
 /// `linux.netDevices`: the names of network devices on the host and in the container, in order.
 ///
 /// # Errors

@@ -199,6 +199,19 @@ fn a_prepared_cgroup_is_taken_as_it_is() {
 }
 
 #[test]
+fn a_name_without_a_uts_namespace_is_left_out_with_a_warning() {
+    let b = Box_::new("noname");
+    let output = b.sh("hostname", |spec| {
+        namespaces(spec).retain(|one| one["type"] != "uts");
+        spec["hostname"] = "left-out".into();
+    });
+    let warning = "barepod-oci: warning: hostname has no effect: there is no uts namespace\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), warning);
+    let own = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!((output.status.code(), String::from_utf8(output.stdout).unwrap()), (Some(0), own));
+}
+
+#[test]
 fn a_wrong_kind_of_namespace_is_an_error() {
     let b = Box_::new("nskind");
     for (kind, file) in

@@ -11,6 +11,7 @@ use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::container::launch::stdio_of_this_process;
 use crate::container::oci::create::{self, Bundle};
 use crate::kernel::process;
+use crate::plan::oci::left_out;
 
 /// Make a container, up to the point where `start` lets its program run.
 #[derive(Debug, Args)]
@@ -76,13 +77,22 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
     Ok(socket.with_context(|| format!("connect to console socket {}", path.display()))?.into())
 }
 
+/// Reads a bundle, and says what is left out of it.
+pub fn read_bundle(path: &Path) -> Result<Bundle> {
+    let bundle = Bundle::read(path)?;
+    if let Some(left_out) = left_out(&bundle.spec) {
+        super::super::say(&format!("barepod-oci: warning: {left_out}"));
+    }
+    Ok(bundle)
+}
+
 /// Runs the verb.
 pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     from_sealed_copy()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let making_options = making.options(true, making.console()?, preserve, global)?;
-    let bundle = Bundle::read(&making.bundle)?;
+    let bundle = read_bundle(&making.bundle)?;
     let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
     if let Err(error) = write_pid_file(making.pid_file.as_ref(), container.pid()?) {
         process::kill(std::os::fd::AsFd::as_fd(&child.pidfd))?;

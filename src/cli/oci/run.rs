@@ -8,7 +8,7 @@ use clap::Args;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 
-use super::create::Making;
+use super::create::{Making, read_bundle};
 use super::{Global, from_sealed_copy, preserved, write_pid_file};
 use crate::cli::terminal as relay;
 use crate::container::oci::create::{self, Bundle};
@@ -49,7 +49,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let console = making.console()?;
-    let bundle = Bundle::read(&making.bundle)?;
+    let bundle = read_bundle(&making.bundle)?;
     // Without a console socket the terminal is shown here; a process without one is the usual case and makes none.
     let (shown, terminal) = match (options.detach, console) {
         (_, Some(console)) => (None, Some(console)),
