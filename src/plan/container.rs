@@ -180,7 +180,10 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
     }
     steps.push(Step::MakeCwd(process.cwd().clone()));
     // Hide and protect after everything is mounted, since a mask must lie on top.
-    steps.extend(linux.masked_paths().iter().flatten().map(|path| Step::Mask(path.into())));
+    for path in linux.masked_paths().iter().flatten() {
+        ensure!(path.starts_with('/'), "linux.maskedPaths: {path} is not absolute");
+        steps.push(Step::Mask(path.into()));
+    }
     steps.extend(linux.readonly_paths().iter().flatten().map(|path| Step::ReadonlyPath(path.into())));
     let mut sysctl: Vec<_> = linux.sysctl().iter().flatten().collect();
     sysctl.sort();

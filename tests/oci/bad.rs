@@ -76,6 +76,7 @@ fn a_configuration_that_is_malformed_is_refused() {
         good(&|spec| spec["linux"]["cgroupsPath"] = "/a/../../b".into()),
         good(&|spec| spec["linux"]["sysctl"] = json!({"kernel.core_pattern": "x"})),
         good(&|spec| spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_NONE"})),
+        good(&|spec| spec["linux"]["maskedPaths"] = json!(["../relative"])),
         good(&|spec| spec["hooks"] = json!({"prestart": [{"path": "relative"}]})),
         good(&|spec| spec["hooks"] = json!({"prestart": [{"path": "/bin/true", "timeout": 0}]})),
         good(&|spec| spec["mounts"][0]["destination"] = "/../../x/\u{0}".into()),
