@@ -281,7 +281,10 @@ impl Setup {
                 let mapped = outside.runtime.and_then(|runtime| runtime.mapped.get(self.mapped - 1));
                 mapped.context("a mapped source is missing")?.try_clone().context("copy descriptor")?
             }
-            What::Bind { .. } => self.sources.pop_front().context("a bind source is missing")?,
+            What::Bind { .. } => {
+                let tree = self.sources.pop_front().context("a bind source is missing")?;
+                if outside.runtime.is_some() { younger(tree)? } else { tree }
+            }
             What::Cgroup => return mount_cgroup(root, step),
             What::Remount => {
                 let target = root.find(&step.target)?.context("nothing is mounted there")?;
@@ -294,7 +297,7 @@ impl Setup {
         let writable_first = matches!(&step.what, What::Filesystem { kind, .. } if kind == "tmpfs");
         let later = if writable_first { step.attr.set & attr::RDONLY } else { 0 };
         set_attributes(step, &tree, step.attr.set & !later)?;
-        mount::set_propagation(tree.as_fd(), step.propagation.as_deref().unwrap_or("rprivate"))?;
+        step.propagations().into_iter().try_for_each(|kind| mount::set_propagation(tree.as_fd(), kind))?;
         mount::attach(tree.as_fd(), target.as_fd())?;
         if step.copy_up {
             crate::kernel::copy::directory(target.as_fd(), tree.as_fd())?;
@@ -438,6 +441,15 @@ fn overlay(lower: &Path, layer: &Path) -> Result<OwnedFd> {
     };
     let options = [option("lowerdir", &lower), option("upperdir", &upper), option("workdir", &work)];
     mount::new_filesystem("overlay", &options, 0)
+}
+
+/// A copy of a detached tree that is younger than what has been mounted meanwhile: since Linux 6.8 mountinfo is in the order of
+/// age, and in it the mounts are to be in the order of the spec. Before Linux 6.15 detached trees have no copies.
+fn younger(tree: OwnedFd) -> Result<OwnedFd> {
+    match mount::clone_fd(tree.as_fd(), true) {
+        Err(error) if process::errno(&error) == libc::EINVAL => Ok(tree),
+        copy => copy,
+    }
 }
 
 fn set_attributes(step: &MountStep, tree: &OwnedFd, set: u64) -> Result<()> {

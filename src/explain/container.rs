@@ -396,7 +396,7 @@ fn mount_calls(mount: &MountStep, place: &Place, state: &mut State) -> Vec<Call>
     };
     calls.extend(set_attributes(&tree, false, now));
     calls.extend(set_attributes(&tree, true, mount.recursive_attr));
-    calls.push(set_propagation(&tree, mount.propagation.as_deref().unwrap_or("rprivate")));
+    calls.extend(mount.propagations().into_iter().map(|kind| set_propagation(&tree, kind)));
     calls.push(attach(&tree, "place"));
     calls
 }

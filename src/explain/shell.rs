@@ -62,8 +62,10 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
         }
         What::Bind { source, recursive } => {
             let bind = if *recursive { "--rbind" } else { "--bind" };
-            let propagation = mount.propagation.as_deref().unwrap_or("rprivate");
-            let mut lines = vec![format!("mount {bind} --make-{propagation} {} {target}", path(source))];
+            let propagations = mount.propagations();
+            let mut lines =
+                vec![format!("mount {bind} --make-{} {} {target}", propagations[0], path(source))];
+            lines.extend(propagations[1..].iter().map(|kind| format!("mount --make-{kind} {target}")));
             lines.extend(change(mount.attr, &target));
             lines
         }

@@ -119,6 +119,10 @@ pub fn plan(spec: &Spec, bundle: &Path, rootfs: Rootfs, v2: bool) -> Result<Plan
         spec.mounts().iter().flatten().map(|mount| mount::read(mount, bundle)).collect::<Result<_>>()?;
     for mount in &mut mounts {
         map_as_container(mount, linux)?;
+        // As if it were bound in the new root, of which all are slaves, unless that is shared.
+        let root_is_shared = matches!(linux.rootfs_propagation().as_deref(), Some("shared" | "rshared"));
+        let is_for_it_alone = mount.propagation.as_ref().is_some_and(|kind| !kind.starts_with('r'));
+        mount.slaves_first = matches!(mount.what, What::Bind { .. }) && is_for_it_alone && !root_is_shared;
     }
 
     let dev_is_ours =

@@ -56,6 +56,9 @@ pub struct MountStep {
     pub recursive_attr: MountAttr,
     /// `shared`, `rslave` … ; the default is that of the mount namespace.
     pub propagation: Option<String>,
+    /// Before that, all become slaves: what `propagation` says may be for the mount alone.
+    #[serde(skip)]
+    pub slaves_first: bool,
     /// tmpfs only: start with a copy of what the rootfs has at the target.
     pub copy_up: bool,
     /// Owners are shown as others, mount_setattr(2) MOUNT_ATTR_IDMAP.
@@ -97,6 +100,14 @@ pub enum What {
     Cgroup,
     /// Change what is mounted there already.
     Remount,
+}
+
+impl MountStep {
+    /// Its changes of propagation, one after the other.
+    pub fn propagations(&self) -> Vec<&str> {
+        let first = self.slaves_first.then_some("rslave");
+        first.into_iter().chain([self.propagation.as_deref().unwrap_or("rprivate")]).collect()
+    }
 }
 
 impl fmt::Display for MountStep {
@@ -188,6 +199,7 @@ pub fn read(mount: &Mount, bundle: &Path) -> Result<MountStep> {
         attr: MountAttr::default(),
         recursive_attr: MountAttr::default(),
         propagation: None,
+        slaves_first: false,
         copy_up: false,
         id_map: None,
     };
@@ -255,6 +267,7 @@ pub fn device(node: &DeviceNode) -> MountStep {
         attr: MountAttr::default(),
         recursive_attr: MountAttr::default(),
         propagation: None,
+        slaves_first: false,
         copy_up: false,
         id_map: None,
     }
