@@ -387,6 +387,10 @@ impl Namespaces {
             result.user.is_some() || !(maps(linux.uid_mappings()) || maps(linux.gid_mappings())),
             "linux.uidMappings and linux.gidMappings: there is no user namespace"
         );
+        // Its path leads to the others, too, as long as it is not the one they are looked up in.
+        result.joins.sort_by_key(
+            |step| matches!(step, Step::JoinNamespace { flag, .. } if *flag == libc::CLONE_NEWNS as u64),
+        );
         Ok(result)
     }
 

@@ -212,6 +212,31 @@ fn a_name_without_a_uts_namespace_is_left_out_with_a_warning() {
 }
 
 #[test]
+fn a_mount_namespace_is_joined_after_the_others_whose_paths_it_does_not_have() {
+    let b = Box_::new("mntjoin");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "60"]);
+    let mut other = command.spawn().unwrap();
+    let path = |kind: &str| format!("/proc/{}/ns/{kind}", other.id());
+    let start = std::time::Instant::now();
+    while fs::read_link(path("pid_for_children")).is_err()
+        || fs::read_link(path("net")).unwrap() == fs::read_link("/proc/self/ns/net").unwrap()
+    {
+        assert!(start.elapsed() < seconds(10), "no namespaces");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let text = b.text("readlink /proc/self/ns/mnt; readlink /proc/self/ns/net; ls / | grep -c bin", |spec| {
+        let kinds = [("mount", "mnt"), ("network", "net"), ("pid", "pid_for_children")];
+        spec["linux"]["namespaces"] =
+            kinds.map(|(kind, file)| json!({"type": kind, "path": path(file)})).into_iter().collect();
+    });
+    let [mnt, net] = ["mnt", "net"].map(|kind| fs::read_link(path(kind)).unwrap());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(text, format!("{}\n{}\n1\n", mnt.display(), net.display()));
+}
+
+#[test]
 fn mounts_are_in_the_order_of_the_configuration() {
     let b = Box_::new("mountorder");
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
