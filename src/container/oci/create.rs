@@ -96,7 +96,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
     let plan = make_plan(spec, path, &rootfs, process, is_born_there, &options)?;
     let mut cgroup = Cgroup::new(&hierarchy, place.path())?;
     if let Some(resources) = linux.resources() {
-        cgroup = cgroup.for_resources(resources)?;
+        cgroup = cgroup.new_for_resources(resources)?;
     }
 
     // The directory is the claim on the id; whatever fails after this takes it away again.

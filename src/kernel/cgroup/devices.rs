@@ -34,6 +34,8 @@ struct Device {
 pub struct Policy {
     allow_by_default: bool,
     exceptions: BTreeMap<Device, u8>,
+    /// Which of them came first.
+    order: BTreeMap<Device, usize>,
 }
 
 /// What every container may use (runtime-spec "Default Devices", as runc and crun read it): null, zero, full, random,
@@ -80,7 +82,7 @@ impl Policy {
             LinuxDeviceType::A => {
                 ensure!(major.is_none() && minor.is_none(), "type a means all devices and takes no numbers");
                 ensure!(access == 0 || access == ALL, "type a means every access");
-                *self = Policy { allow_by_default: rule.allow(), exceptions: BTreeMap::new() };
+                *self = Policy { allow_by_default: rule.allow(), ..Policy::default() };
                 return Ok(());
             }
             LinuxDeviceType::B => true,
@@ -91,6 +93,8 @@ impl Policy {
         let device = Device { block, major, minor };
         if rule.allow() != self.allow_by_default {
             *self.exceptions.entry(device).or_default() |= access;
+            let last = self.order.len();
+            self.order.entry(device).or_insert(last);
             return Ok(());
         }
         // Back to the default: takes the access from this exception, and from no wider one.
@@ -107,18 +111,22 @@ impl Policy {
             *bits &= !access;
         }
         self.exceptions.retain(|_, bits| *bits != 0);
+        self.order.retain(|device, _| self.exceptions.contains_key(device));
         Ok(())
     }
 
-    /// The writes to v1's files, in order: first the default, which clears the list.
+    /// The writes to v1's files: first the default, which clears the list, then the exceptions in the order of the rules, which is
+    /// that of devices.list.
     pub fn v1_writes(&self) -> Vec<(&'static str, String)> {
         let file = |allow: bool| if allow { "devices.allow" } else { "devices.deny" };
         let mut writes = vec![(file(self.allow_by_default), "a".to_owned())];
-        let exceptions = self.exceptions.iter();
-        writes
-            .extend(exceptions.map(|(device, bits)| {
-                (file(!self.allow_by_default), format!("{device} {}", letters(*bits)))
-            }));
+        let mut exceptions: Vec<_> = self.exceptions.iter().collect();
+        exceptions.sort_by_key(|(device, _)| self.order.get(device));
+        writes.extend(
+            exceptions
+                .into_iter()
+                .map(|(device, bits)| (file(!self.allow_by_default), format!("{device} {}", letters(*bits)))),
+        );
         writes
     }
 

@@ -63,6 +63,16 @@ impl Cgroup {
         Ok(wider)
     }
 
+    /// As [`Cgroup::for_resources`], for one that is to be made. On v1 with cpuset, if the host has it, as soon as anything is
+    /// said of `cpu`: who looks for its CPUs is to find them, if only those of the parent.
+    pub fn new_for_resources(&self, resources: &LinuxResources) -> Result<Cgroup> {
+        let mut wider = self.for_resources(resources)?;
+        if !self.is_v2() && resources.cpu().is_some() {
+            wider.hierarchy = wider.hierarchy.with("cpuset").unwrap_or(wider.hierarchy);
+        }
+        Ok(wider)
+    }
+
     /// Sets the limits of a cgroup that is new. As in other runtimes 0 means "not set" and -1 "no limit". With a device list
     /// the default devices are allowed too ([`default_device_rules`]) and everything that no rule allows is denied; without
     /// one, devices are left alone. What the kernel or the hierarchy lacks is refused by name before anything is set.

@@ -131,9 +131,10 @@ fn accesses_to_one_device_add_up_and_are_taken_away_again() {
         sum.v1_writes(),
         [
             ("devices.deny", "a".into()),
-            ("devices.allow", "c *:* m".into()),
-            ("devices.allow", "c 1:3 rw".into())
-        ]
+            ("devices.allow", "c 1:3 rw".into()),
+            ("devices.allow", "c *:* m".into())
+        ],
+        "in the order of the rules"
     );
     assert_eq!(policy(&["allow c 1:3 rw", "deny c 1:3 r"]).unwrap().v1_list(), ["c 1:3 w"]);
     assert_eq!(policy(&["allow c 1:3 r", "deny c 1:3 rwm"]).unwrap(), Policy::default());
