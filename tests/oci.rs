@@ -475,7 +475,7 @@ fn a_container_that_runs_has_a_state_and_can_be_killed_and_deleted() {
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
     assert!(!oci(&["state", &id]).status.success());
-    assert!(cgroup_directories(&format!("barepod-oci/{id}")).is_empty());
+    assert!(cgroup_directories(&id).is_empty());
 }
 
 /// What is in a directory, with inode numbers and contents: if anything was made, changed or replaced, this differs.

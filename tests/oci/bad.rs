@@ -6,7 +6,7 @@ use serde_json::json;
 fn nothing_is_left(b: &Box_) {
     let left = fs::read_dir(b.dir.join("state")).map_or(0, Iterator::count);
     assert_eq!(left, 0, "containers are left");
-    assert!(cgroup_directories(&format!("barepod-oci/{}", b.id())).is_empty());
+    assert!(cgroup_directories(&b.id()).is_empty());
 }
 
 #[test]

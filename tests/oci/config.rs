@@ -199,6 +199,28 @@ fn a_prepared_cgroup_is_taken_as_it_is() {
 }
 
 #[test]
+fn without_a_path_the_cgroup_has_the_name_of_the_container_and_its_devices_are_in_the_order_of_the_rules() {
+    let b = Box_::new("ownname");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", |spec| {
+        spec["linux"]["resources"] = json!({"cpu": {}, "devices": [
+            {"allow": false, "access": "rwm"},
+            {"allow": true, "type": "c", "major": 10, "minor": 229, "access": "rwm"},
+            {"allow": true, "type": "b", "major": 8, "minor": 20, "access": "rw"},
+            {"allow": true, "type": "b", "major": 10, "minor": 200, "access": "r"},
+        ]});
+    });
+    let directories = cgroup_directories(&id);
+    let read = |file: &str| directories.iter().find_map(|one| fs::read_to_string(one.join(file)).ok());
+    assert!(read("cgroup.procs").is_some_and(|pids| pids == format!("{}\n", b.state(&id)["pid"])));
+    // Only v1 shows the rules, and gives every cgroup its CPUs by name.
+    if let Some(list) = read("devices.list") {
+        assert!(list.starts_with("c 10:229 rwm\nb 8:20 rw\nb 10:200 r\n"), "{list}");
+        assert!(read("cpuset.cpus").is_some_and(|cpus| !cpus.trim().is_empty()));
+    }
+}
+
+#[test]
 fn a_name_without_a_uts_namespace_is_left_out_with_a_warning() {
     let b = Box_::new("noname");
     let output = b.sh("hostname", |spec| {

@@ -43,7 +43,7 @@ fn a_created_container_waits_for_start_and_a_stopped_one_for_delete() {
     assert!(b.bad(&["state", &id]).contains("container does not exist"));
     b.good(&["delete", "--force", &id]);
     assert_eq!(fs::read_to_string(b.bundle().join("rootfs/ran")).unwrap(), "ran\n");
-    assert!(cgroup_directories(&format!("barepod-oci/{id}")).is_empty());
+    assert!(cgroup_directories(&id).is_empty());
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn a_program_that_is_not_there_fails_create_and_leaves_nothing() {
         assert!(b.bad(&["create", &id]).contains(words), "{args}");
         assert!(b.bad(&["state", &id]).contains("does not exist"));
     }
-    assert!(cgroup_directories(&format!("barepod-oci/{id}")).is_empty());
+    assert!(cgroup_directories(&id).is_empty());
 }
 
 #[test]

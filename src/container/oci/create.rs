@@ -112,17 +112,15 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
             process: None,
             cgroup: cgroup.path().to_owned(),
             scope: if let Place::Scope(scope) = &place { Some(scope.unit.clone()) } else { None },
-            own_parents: matches!(place, Place::Path { ours: true, .. }),
             annotations: spec.annotations().clone(),
             resource_group: None,
             mounts_on_host: plan.steps.contains(&Step::Oci(OciStep::Chroot)),
         },
     };
     // It undoes itself when it fails, and it fails when the cgroup is somebody else's: nothing of his may be killed below.
-    // One that the spec names may have been prepared.
+    // It may have been prepared.
     let made = match &place {
-        Place::Path { ours: true, .. } => cgroup.create(),
-        Place::Path { .. } => cgroup.create_or_take(),
+        Place::Path(_) => cgroup.create_or_take(),
         Place::Scope(_) => Ok(()),
     };
     if let Err(error) = made {
@@ -145,7 +143,7 @@ impl Making<'_> {
         // First of all what `delete --force` needs, should this be interrupted.
         self.container.save()?;
         fs::write(directory.join(CONFIG), config).context("keep config.json")?;
-        if let (Some(resources), Place::Path { .. }) = (self.resources(), self.place) {
+        if let (Some(resources), Place::Path(_)) = (self.resources(), self.place) {
             self.cgroup.apply(resources)?;
         }
         let listener = options.wait_for_start.then(|| start::listen(directory)).transpose()?;
@@ -162,7 +160,7 @@ impl Making<'_> {
         let Launched { child, mut report } = launch(Launch {
             plan,
             cgroup: self.cgroup,
-            born_there: matches!(self.place, Place::Path { .. }),
+            born_there: matches!(self.place, Place::Path(_)),
             stdio: options.stdio,
             terminal: options.console,
             watched: Watched::default(),

@@ -78,13 +78,12 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
     hooks::run_all("poststop", &hooks, &state, &container.record.bundle)
 }
 
-/// Kills what is left and removes the cgroup; our own parent of it goes with the last one, one given by the spec stays.
+/// Kills what is left and removes the cgroup; its parents stay.
 pub(super) fn remove_cgroup(container: &Container) -> Result<()> {
     let cgroup = container.cgroup()?;
     cgroup.kill(DEADLINE)?;
     if let Some(unit) = &container.record.scope {
         systemd::stop(unit)?;
     }
-    cgroup.remove(DEADLINE)?;
-    if container.record.own_parents { cgroup.remove_empty_parents("") } else { Ok(()) }
+    cgroup.remove(DEADLINE)
 }

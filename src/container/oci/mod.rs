@@ -59,9 +59,6 @@ pub struct Record {
     /// The unit of systemd that the cgroup belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
-    /// The empty parents of the cgroup go with it.
-    #[serde(default)]
-    pub own_parents: bool,
     /// It has no mount namespace: its mounts are the host's, at and below its rootfs.
     #[serde(default)]
     pub mounts_on_host: bool,

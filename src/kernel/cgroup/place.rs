@@ -2,7 +2,7 @@
 //!
 //! | given | without systemd | with systemd |
 //! |---|---|---|
-//! | nothing | `/barepod-oci/ID` | `system.slice:barepod-oci:ID` |
+//! | nothing | `/ID`, as with crun and youki | `system.slice:barepod-oci:ID` |
 //! | `/a/b` | `/a/b` below the root of each hierarchy | refused |
 //! | `a/b` | the same | refused |
 //! | `slice:prefix:name` | refused | the scope `prefix-name.scope` in that slice |
@@ -14,19 +14,15 @@ use anyhow::{Context, Result, ensure};
 
 use super::scope::{self, Scope};
 
-/// Below it are the cgroups for which no place was asked.
+/// The prefix of the scopes for which no name was given.
 const OWN: &str = "barepod-oci";
 
 /// The place of a container's cgroup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A cgroup that the runtime makes.
-    Path {
-        /// Below the root of the hierarchy, for [`super::Cgroup::new`].
-        path: String,
-        /// Whether empty parents are ours to remove; those of an absolute path are the engine's.
-        ours: bool,
-    },
+    /// A cgroup that the runtime makes, below the root of the hierarchy, for [`super::Cgroup::new`]. Its parents are the
+    /// engine's.
+    Path(String),
     /// A scope that systemd makes ([`super::systemd`]).
     Scope(Scope),
 }
@@ -35,7 +31,7 @@ impl Place {
     /// The cgroup's path below the root of the hierarchy.
     pub fn path(&self) -> &str {
         match self {
-            Place::Path { path, .. } => path,
+            Place::Path(path) => path,
             Place::Scope(scope) => &scope.path,
         }
     }
@@ -58,15 +54,15 @@ pub fn place(given: Option<&str>, id: &str, systemd: bool) -> Result<Place> {
         };
         return scope.map(Place::Scope).with_context(|| about(given));
     }
-    let Some(given) = given else { return Ok(Place::Path { path: format!("{OWN}/{id}"), ours: true }) };
-    plain(given).with_context(|| about(Some(given)))
+    let path = given.map_or_else(|| Ok(id.to_owned()), plain);
+    path.map(Place::Path).with_context(|| about(given))
 }
 
 fn about(given: Option<&str>) -> String {
     format!("linux.cgroupsPath {:?}", given.unwrap_or_default())
 }
 
-fn plain(given: &str) -> Result<Place> {
+fn plain(given: &str) -> Result<String> {
     ensure!(
         given.starts_with('/') || given.split(':').count() != 3,
         "this is the form slice:prefix:name of systemd: give --systemd-cgroup"
@@ -74,7 +70,7 @@ fn plain(given: &str) -> Result<Place> {
     let parts: Vec<&str> = given.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
     ensure!(!parts.is_empty(), "the root of the hierarchy belongs to the host");
     ensure!(!parts.contains(&".."), "it must not go up");
-    Ok(Place::Path { path: parts.join("/"), ours: false })
+    Ok(parts.join("/"))
 }
 
 #[cfg(test)]
@@ -86,20 +82,19 @@ mod tests {
     }
 
     #[test]
-    fn an_absolute_path_is_below_the_root_and_its_parents_are_the_engines() {
-        let expected = Place::Path { path: "a/b".to_owned(), ours: false };
-        assert_eq!(place(Some("/a/b"), "id", false).unwrap(), expected);
+    fn an_absolute_path_is_below_the_root_and_so_is_a_relative_one() {
+        for given in ["/a/b", "a/b"] {
+            assert_eq!(place(Some(given), "id", false).unwrap(), Place::Path("a/b".to_owned()));
+        }
         assert_eq!(path("//a/./b/").unwrap(), "a/b", "as paths are written");
         assert_eq!(path("/a:b:c").unwrap(), "a:b:c", "a colon may stand in a name");
     }
 
     #[test]
-    fn without_a_path_it_is_below_our_own_cgroup_and_a_relative_one_starts_at_the_root() {
-        let expected = Place::Path { path: "barepod-oci/web".to_owned(), ours: true };
-        assert_eq!(place(None, "web", false).unwrap(), expected);
-        assert_eq!(place(Some(""), "web", false).unwrap(), expected);
-        let expected = Place::Path { path: "a/b".to_owned(), ours: false };
-        assert_eq!(place(Some("a/b"), "web", false).unwrap(), expected);
+    fn without_a_path_it_has_the_name_of_the_container() {
+        for given in [None, Some("")] {
+            assert_eq!(place(given, "web", false).unwrap(), Place::Path("web".to_owned()));
+        }
     }
 
     #[test]
