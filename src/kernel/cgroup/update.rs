@@ -61,7 +61,10 @@ impl Options {
         memory.set_reservation(bytes("memory-reservation", &self.memory_reservation)?);
         memory.set_swap(bytes("memory-swap", &self.memory_swap)?);
         let pids = LinuxPidsBuilder::default();
-        let pids = pids.limit(number("pids-limit", &self.pids_limit)?.unwrap_or(0i64)).build()?;
+        // 0 in a configuration is "not set"; who types it wants none, and no limit is less than 1 in a container that lives.
+        let limit =
+            number("pids-limit", &self.pids_limit)?.map(|limit: i64| if limit == 0 { 1 } else { limit });
+        let pids = pids.limit(limit.unwrap_or(0)).build()?;
         let mut block_io = LinuxBlockIoBuilder::default().build()?;
         block_io.set_weight(number("blkio-weight", &self.blkio_weight)?);
         let mut resources =
@@ -188,6 +191,13 @@ mod tests {
             json(options),
             r#"{"memory":{"limit":67108864,"reservation":33554432,"swap":-1},"cpu":{"shares":512,"quota":-1,"idle":1,"burst":0,"period":100000,"realtimeRuntime":1000,"realtimePeriod":1000000,"cpus":"0-1","mems":"0"},"pids":{"limit":20},"blockIO":{"weight":500}}"#
         );
+    }
+
+    #[test]
+    fn no_process_at_all_is_as_few_as_there_can_be() {
+        let limit = |text| json(Options { pids_limit: some(text), ..Options::default() });
+        assert!(limit("0").contains(r#""pids":{"limit":1}"#), "{}", limit("0"));
+        assert!(limit("-1").contains(r#""pids":{"limit":-1}"#), "{}", limit("-1"));
     }
 
     #[test]
