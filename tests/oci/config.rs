@@ -1,5 +1,6 @@
 //! The configuration: what is beyond the container of a pod.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
 use super::*;
@@ -21,6 +22,8 @@ fn for_users(b: &Box_, spec: &mut Value, first: u32) {
         Command::new("chown").arg("-hR").arg(format!("{first}:{first}")).arg(b.dir.join("users")).status();
     assert!(chown.unwrap().success());
     spec["root"]["path"] = b.dir.join("users").to_str().unwrap().into();
+    // As a temporary directory of root is: nobody of the container may pass it.
+    fs::set_permissions(&b.dir, fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
@@ -116,6 +119,20 @@ fn the_owners_of_a_bind_are_mapped() {
             "uidMappings": map(1000, 4242), "gidMappings": map(1000, 4343)}));
     });
     assert_eq!(text, "1000 1000\n4242 4343\n");
+    // In a user namespace: by its own maps, with all options there are; a relative place is below the root.
+    std::os::unix::fs::chown(data.join("file"), Some(0), Some(0)).unwrap();
+    let text = b.text("stat -c '%u %g' /plain/file /mapped/file /implied/file", |spec| {
+        for_users(&b, spec, 200_000);
+        let all = json!([{"containerID": 0, "hostID": 200_000, "size": 65536}]);
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        mounts.push(json!({"destination": "/plain", "source": data, "options": ["bind"]}));
+        mounts.push(
+            json!({"destination": "mapped", "type": "bind", "source": data, "options": ["bind", "shared"],
+            "uidMappings": all, "gidMappings": all}),
+        );
+        mounts.push(json!({"destination": "/implied", "source": data, "options": ["rbind", "ridmap"]}));
+    });
+    assert_eq!(text, "65534 65534\n0 0\n0 0\n");
 }
 
 #[test]
@@ -162,17 +179,17 @@ fn a_container_without_a_mount_namespace_leaves_no_mount_on_the_host() {
         fs::read_to_string("/proc/self/mountinfo").unwrap().lines().filter(|line| line.contains(&id)).count()
     };
     b.start(&id, "mount; ls /proc/self/ns; exec sleep 600", |spec| {
-        spec["linux"]["namespaces"] = json!([{"type": "pid"}]);
+        spec["root"]["readonly"] = true.into();
+        spec["process"]["cwd"] = "/".into();
+        spec["linux"]["namespaces"] = json!([]);
         spec["linux"]["maskedPaths"] = json!([]);
         spec["linux"]["readonlyPaths"] = json!([]);
-        let mounts = spec["mounts"].as_array_mut().unwrap();
-        mounts.retain(|mount| mount["type"] != "cgroup" && mount["type"] != "sysfs");
     });
     let pid = b.state(&id)["pid"].to_string();
-    assert_eq!(
-        fs::read_link(format!("/proc/{pid}/ns/mnt")).unwrap(),
-        fs::read_link("/proc/self/ns/mnt").unwrap()
-    );
+    for kind in ["cgroup", "ipc", "mnt", "net", "pid", "user", "uts"] {
+        let [its, ours] = [&*pid, "self"].map(|pid| fs::read_link(format!("/proc/{pid}/ns/{kind}")).unwrap());
+        assert_eq!(its, ours);
+    }
     assert_eq!(b.good(&["exec", &id, "cat", "/etc/passwd"]), "root:x:0:0:root:/:/bin/sh\n");
     assert!(mounts() > 0);
     b.good(&["delete", "--force", &id]);
