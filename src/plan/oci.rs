@@ -128,13 +128,16 @@ pub struct SchedulerAttributes {
 }
 
 impl OciStep {
+    /// The short name of [`OciStep::Hooks`].
+    pub const HOOKS: &str = "hooks";
+
     /// The step's short name.
     pub fn name(&self) -> &'static str {
         match self {
             OciStep::Wait(wait) => wait.name(),
             OciStep::WaitForStart => "wait-for-start",
             OciStep::SendListener { .. } => "send-listener",
-            OciStep::Hooks { .. } => "hooks",
+            OciStep::Hooks { .. } => OciStep::HOOKS,
             OciStep::HostCgroups(_) => "host-cgroups",
             OciStep::Loopback => "loopback",
             OciStep::Chroot => "chroot",
@@ -201,7 +204,8 @@ pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> 
         wants_state |=
             runtime.iter().chain(&container).any(|list| list.as_ref().is_some_and(|list| !list.is_empty()));
         before_pivot.extend(hooks_step("createContainer", hooks.create_container(), None));
-        before_program.extend(hooks_step("startContainer", hooks.start_container(), process.env().as_ref()));
+        let env = process.env().clone().unwrap_or_default();
+        before_program.extend(hooks_step("startContainer", hooks.start_container(), Some(&env)));
     }
     if wants_state {
         before_pivot.insert(0, Step::Oci(OciStep::Wait(Wait::RuntimeHooks)));

@@ -134,6 +134,7 @@ fn hooks_of_all_six_kinds_run_at_their_moments_with_the_state() {
     assert_eq!(kinds(), ["prestart", "createRuntime", "createContainer", "poststart"]);
     let inside = b.good(&["exec", &id, "cat", "/run/hook"]);
     assert!(inside.contains(r#""status":"created""#) && inside.ends_with(" env\n"), "{inside}");
+    assert!(inside.contains(r#""pid":1,"#), "{inside}");
     let pid = b.state(&id)["pid"].clone();
     b.good(&["delete", "--force", &id]);
     let text = fs::read_to_string(&log).unwrap();
@@ -145,44 +146,62 @@ fn hooks_of_all_six_kinds_run_at_their_moments_with_the_state() {
             (Some(status), Some(id.as_str())),
             "{line}"
         );
-        assert!(status == "stopped" || state["pid"] == pid, "{line}");
+        // Where it runs counts: in the container its process has another number.
+        let seen = if line.starts_with("createContainer") { json!(1) } else { pid.clone() };
+        assert!(status == "stopped" || state["pid"] == seen, "{line}");
         assert!(line.ends_with(" word"), "{line}");
     }
     assert_eq!(kinds().last().unwrap(), "poststop");
 }
 
 #[test]
-fn a_hook_that_fails_undoes_create_or_ends_the_container() {
+fn a_hook_that_fails_ends_the_container_and_those_of_the_end_run() {
     let b = Box_::new("hookfail");
     let id = b.id();
     let log = b.dir.join("log");
-    let hooks = |kind: &str| {
-        let hook = |number: u32, code: u32| {
-            let script = format!("echo {number} >>{}; exit {code}", log.display());
-            json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
-        };
-        json!({kind: [hook(1, 0), hook(2, 1), hook(3, 0)]})
+    let hook = |word: &str, code: u32| {
+        let script = format!("echo {word} >>{}; exit {code}", log.display());
+        json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
     };
+    let hooks = |kind: &str| json!({kind: [hook("1", 0), hook("2", 1), hook("3", 0)]});
     for kind in ["prestart", "createRuntime", "createContainer"] {
         b.configure(|spec| {
             spec["process"]["args"] = json!(["sleep", "600"]);
             spec["hooks"] = hooks(kind);
+            spec["hooks"]["poststop"] = json!([hook("stop", 0)]);
         });
         let error = b.bad(&["create", &id]);
         assert!(error.contains(kind) && error.contains("/bin/sh: exit code 1"), "{error}");
         assert!(b.bad(&["state", &id]).contains("does not exist"));
-        assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n", "{kind}");
+        assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\nstop\n", "{kind}");
         fs::remove_file(&log).unwrap();
     }
     b.configure(|spec| {
         spec["process"]["args"] = json!(["sleep", "600"]);
         spec["hooks"] = hooks("poststart");
+        spec["hooks"]["poststop"] = json!([hook("stop", 0)]);
     });
     b.good(&["create", &id]);
     assert!(b.bad(&["start", &id]).contains("poststart hook"));
-    assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n");
-    b.wait_for_status(&id, "stopped");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\nstop\n");
+    assert!(b.bad(&["state", &id]).contains("does not exist"));
+    fs::remove_file(&log).unwrap();
+    // What startContainer hooks do concerns the container; who waits outside is told all the same.
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["sh", "-c", "echo ran >/ran"]);
+        spec["hooks"] = json!({
+            "startContainer": [{"path": "/bin/false"}],
+            "poststart": [hook("start", 0)],
+            "poststop": [hook("stop", 0)],
+        });
+    });
+    b.good(&["create", &id]);
+    let error = b.bad(&["start", &id]);
+    assert!(error.contains("startContainer hook /bin/false: exit code 1"), "{error}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "start\n");
     b.good(&["delete", &id]);
+    assert_eq!(fs::read_to_string(&log).unwrap(), "start\nstop\n");
+    assert!(!b.bundle().join("rootfs/ran").exists());
 }
 
 #[test]

@@ -73,6 +73,7 @@ struct Making<'a> {
     cgroup: &'a Cgroup,
     place: &'a Place,
     devices: Option<Move>,
+    has_run_hooks: bool,
 }
 
 /// Makes the container of a bundle. Either it is there when this returns, or nothing of it.
@@ -127,7 +128,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
         fs::remove_dir_all(&directory).with_context(|| format!("remove {}", directory.display()))?;
         return Err(error);
     }
-    let mut making = Making { container, spec, cgroup: &cgroup, place: &place, devices: None };
+    let mut making =
+        Making { container, spec, cgroup: &cgroup, place: &place, devices: None, has_run_hooks: false };
     match making.make(&plan, text, options) {
         Ok(child) => Ok((making.container, child)),
         Err(error) => {
@@ -228,6 +230,7 @@ impl Making<'_> {
             }
             "runtime-hooks" => {
                 self.take_process(child)?;
+                self.has_run_hooks = true;
                 let state = self.container.state_with(super::Status::Creating).to_string();
                 // prestart is from a time when there was no status "creating".
                 let before = self.container.state_with(super::Status::Created).to_string();
@@ -258,7 +261,9 @@ impl Making<'_> {
         self.container.clear()?;
         let directory = &self.container.directory;
         fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))?;
-        devices
+        devices?;
+        // What the others have begun these end, also when it is one of the others that failed (runtime-spec, "Lifecycle").
+        if self.has_run_hooks { delete::after_stop(&self.container, self.spec) } else { Ok(()) }
     }
 }
 

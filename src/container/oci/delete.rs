@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use oci_spec::runtime::Spec;
 
 use super::{Container, DEADLINE, Status, hooks, load};
 use crate::kernel::cgroup::systemd;
@@ -28,13 +29,8 @@ pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
     Ok(())
 }
 
-/// Kills whatever runs in the container's cgroup.
-pub(super) fn kill_rest(container: &Container) -> Result<()> {
-    container.cgroup()?.kill(DEADLINE)
-}
-
 /// How long a container may be about to end when it is deleted.
-const ENDING: Duration = Duration::from_millis(100);
+const ENDING: Duration = Duration::from_millis(500);
 
 /// Removes a container that has ended or was never started, or with `force` any, and then runs its poststop hooks.
 ///
@@ -59,20 +55,30 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
         force || matches!(status, Status::Stopped | Status::Created),
         "container is {status}, not stopped"
     );
+    destroy(&container)
+}
+
+/// Ends a container, whatever it does, takes everything of it away, and runs its poststop hooks.
+pub(super) fn destroy(container: &Container) -> Result<()> {
     if let Ok(pidfd) = container.process() {
         process::kill(pidfd.as_fd())?;
-        if status == Status::Paused {
+        if container.cgroup()?.is_frozen()? {
             container.cgroup()?.thaw()?;
         }
         ensure!(process::readable(pidfd.as_fd(), DEADLINE)?, "container does not end");
     }
     // Before anything goes away, since the hooks are in it.
     let spec = container.spec();
-    remove_cgroup(&container)?;
+    remove_cgroup(container)?;
     container.clear()?;
     fs::remove_dir_all(&container.directory)
         .with_context(|| format!("remove {}", container.directory.display()))?;
     let Ok(spec) = spec else { return Ok(()) }; // creating it was interrupted before there was one
+    after_stop(container, &spec)
+}
+
+/// Runs the poststop hooks of a container that is gone.
+pub(super) fn after_stop(container: &Container, spec: &Spec) -> Result<()> {
     let state = container.state_with(Status::Stopped).to_string();
     let hooks = spec.hooks().as_ref().map(|hooks| runtime_hooks(hooks, "poststop")).unwrap_or_default();
     hooks::run_all("poststop", &hooks, &state, &container.record.bundle)

@@ -27,7 +27,8 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &str, directory: &Path) -> Res
     })
 }
 
-/// Runs one hook. Its environment is the one given, and no other; it is killed after its `timeout` in seconds.
+/// Runs one hook. Its environment is the one given, and no other; without one it has that of the runtime. It is killed after
+/// its `timeout` in seconds.
 fn run(hook: &Hook, state: &str, directory: &Path) -> Result<()> {
     ensure!(hook.path().is_absolute(), "path is not absolute");
     let timeout = match hook.timeout() {
@@ -41,8 +42,10 @@ fn run(hook: &Hook, state: &str, directory: &Path) -> Result<()> {
     if let Some((name, rest)) = args.split_first() {
         command.arg0(name).args(rest);
     }
-    let env = hook.env().iter().flatten().filter_map(|variable| variable.split_once('='));
-    command.env_clear().envs(env).current_dir(directory);
+    if let Some(env) = hook.env() {
+        command.env_clear().envs(env.iter().filter_map(|variable| variable.split_once('=')));
+    }
+    command.current_dir(directory);
     // A group of its own, so that what it has started can be ended with it.
     command.process_group(0);
     command.stdin(input(state)?).stdout(writer.try_clone()?).stderr(writer);
@@ -144,6 +147,9 @@ mod tests {
     fn a_hook_has_the_state_its_environment_and_no_other() {
         one(&sh(r#"test "$(cat)" = '{"id":"x"}' && test "$A" = 1 && test -z "$CARGO""#, r#","env":["A=1"]"#))
             .unwrap();
+        // Without one that of the runtime, as other runtimes have it.
+        let path = std::env::var("PATH").unwrap();
+        one(&sh(&format!("test \"$PATH\" = '{path}'"), "")).unwrap();
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! `start`: says go to the child that `create` has left waiting, and hears whether it became the program.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use super::{Container, Status, delete, hooks};
 use crate::container::launch::hear;
-use crate::kernel::process;
-use crate::plan::oci::runtime_hooks;
+use crate::plan::oci::{OciStep, runtime_hooks};
 
 /// The socket of a container that was created.
 pub const SOCKET: &str = "start";
@@ -49,14 +48,16 @@ pub fn start(container: &Container) -> Result<()> {
     let mut connection =
         UnixStream::connect(through(&opened, TAKEN)).context("reach the container process")?;
     fs::remove_file(directory.join(TAKEN)).context("remove the socket for start")?;
-    let failure = hear(&mut connection)?;
-    if let Some(failure) = failure {
-        bail!("{}: {}", failure.does, failure.error);
+    let Some(failure) = hear(&mut connection)? else { return after_start(container, &spec) };
+    let failed = anyhow!("{}: {}", failure.does, failure.error);
+    // Other runtimes start these hooks and do not wait for them, so that poststart hooks run however they end.
+    if failure.step.as_deref() == Some(OciStep::HOOKS) {
+        after_start(container, &spec).with_context(|| format!("{failed}; then"))?;
     }
-    after_start(container, &spec)
+    Err(failed)
 }
 
-/// Runs the poststart hooks; when one fails the container does not go on.
+/// Runs the poststart hooks; when one fails the container is destroyed (runtime-spec, "Lifecycle").
 pub fn after_start(container: &Container, spec: &oci_spec::runtime::Spec) -> Result<()> {
     let Some(hooks) = spec.hooks() else { return Ok(()) };
     let hooks = runtime_hooks(hooks, "poststart");
@@ -65,11 +66,8 @@ pub fn after_start(container: &Container, spec: &oci_spec::runtime::Spec) -> Res
     }
     let state = container.state_with(Status::Running).to_string();
     let result = hooks::run_all("poststart", &hooks, &state, &container.record.bundle);
-    if result.is_err() {
-        if let Ok(pidfd) = container.process() {
-            process::kill(pidfd.as_fd())?;
-        }
-        delete::kill_rest(container)?;
+    if let Err(error) = &result {
+        delete::destroy(container).with_context(|| format!("clean up after: {error:#}"))?;
     }
     result
 }

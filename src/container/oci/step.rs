@@ -54,8 +54,16 @@ pub fn perform(step: &OciStep, setup: &mut Setup, outside: Outside, report: &mut
             Ok(())
         }
         OciStep::Hooks { kind, hooks } => {
-            let status = if *kind == "createContainer" { "creating" } else { "created" };
-            hooks::run_all(kind, hooks, &with_status(&setup.state, status)?, Path::new("/"))
+            let mut state: serde_json::Value =
+                serde_json::from_str(&setup.state).context("understand the state")?;
+            // Before the pivot the bundle is still there, for a hook that starts from it.
+            let (status, directory) = match *kind {
+                "createContainer" => ("creating", state["bundle"].as_str().unwrap_or("/").to_owned()),
+                _ => ("created", "/".to_owned()),
+            };
+            state["status"] = status.into();
+            state["pid"] = std::process::id().into(); // "as seen by the container"
+            hooks::run_all(kind, hooks, &state.to_string(), Path::new(&directory))
         }
         OciStep::SendListener { metadata } => {
             let agent = outside.runtime.and_then(|runtime| runtime.agent).context("nobody listens")?;
@@ -131,12 +139,6 @@ fn accept(socket: BorrowedFd) -> Result<File> {
             Err(error) => return Err(error).context("accept"),
         }
     }
-}
-
-fn with_status(state: &str, status: &str) -> Result<String> {
-    let mut state: serde_json::Value = serde_json::from_str(state).context("understand the state")?;
-    state["status"] = status.into();
-    Ok(state.to_string())
 }
 
 /// The same search as that of execve(2) later, by a look at the mode.
