@@ -51,8 +51,13 @@ fn a_container_that_was_never_started_can_be_deleted() {
     let b = Box_::new("unstarted");
     let id = b.id();
     b.configure(|spec| spec["process"]["args"] = json!(["sh"]));
-    b.good(&["create", &id]);
+    let link = b.dir.join("link");
+    symlink(b.bundle(), &link).unwrap();
+    b.good(&["create", "--bundle", link.to_str().unwrap(), &id]);
+    assert_eq!(b.state(&id)["bundle"], link.to_str().unwrap(), "as it was given");
     let pid = b.state(&id)["pid"].as_i64().unwrap();
+    // Paused, too.
+    b.good(&["pause", &id]);
     b.good(&["delete", &id]);
     assert!(!Path::new(&format!("/proc/{pid}/cwd")).exists());
     assert!(b.bad(&["state", &id]).contains("does not exist"));
