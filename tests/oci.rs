@@ -242,10 +242,10 @@ fn user_groups_and_umask_are_those_of_the_spec() {
     let text =
         b.text("id -u; id -g; grep ^Groups /proc/self/status; umask; grep Cap /proc/self/status", |spec| {
             spec["process"]["user"] =
-                serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [5, 6], "umask": 0o77});
+                serde_json::json!({"uid": 1000, "gid": 100, "additionalGids": [6, 5, 6], "umask": 0o77});
             spec["process"]["capabilities"] = serde_json::json!({});
         });
-    assert!(text.starts_with("1000\n100\nGroups:\t5 6 \n0077\n"), "{text}");
+    assert!(text.starts_with("1000\n100\nGroups:\t5 6 6 \n0077\n"), "{text}");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
         assert!(text.contains(&format!("{set}:\t0000000000000000")), "{set} in {text}");
     }
@@ -285,6 +285,31 @@ fn no_new_privs_and_rlimits_and_oom_score_are_set() {
         },
     );
     assert_eq!(text, "NoNewPrivs:\t1\n100\n500\nwitness\n/tmp/new\nb c\n");
+}
+
+#[test]
+fn a_variable_has_its_last_value_and_home_is_that_of_the_user() {
+    let b = Box_::new("env");
+    let passwd = b.bundle().join("rootfs/etc/passwd");
+    fs::remove_file(&passwd).unwrap(); // other bundles have it too
+    fs::write(&passwd, "root:x:0:0::/root:/bin/sh\nweb:x:7:7::/srv/web:/bin/sh\n").unwrap();
+    let env = |user: u32, env: &[&str]| {
+        b.configure(|spec| {
+            spec["process"]["args"] = serde_json::json!(["env"]);
+            spec["process"]["user"] = serde_json::json!({"uid": user, "gid": user});
+            spec["process"]["env"] = serde_json::json!(env);
+        });
+        let output = b.run(BAREPOD_OCI);
+        let mut lines: Vec<String> =
+            String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let two = ["ONE=two", "ONE=", "PATH=/no/such", "PATH=/bin", "ONE=three"];
+    assert_eq!(env(0, &two), ["HOME=/root", "ONE=three", "PATH=/bin"]);
+    assert_eq!(env(7, &["HOME=/own", "HOME=", "PATH=/bin"]), ["HOME=/srv/web", "PATH=/bin"]);
+    assert_eq!(env(8, &["PATH=/bin"]), ["HOME=/", "PATH=/bin"]);
+    assert_eq!(env(0, &["HOME=/own", "PATH=/bin"]), ["HOME=/own", "PATH=/bin"]);
 }
 
 #[test]

@@ -21,6 +21,15 @@ impl Accounts {
         })
     }
 
+    /// Home directory of a user.
+    pub fn home(&self, uid: u32) -> Option<&str> {
+        self.passwd.lines().find_map(|line| {
+            let mut fields = line.split(':').skip(2);
+            (fields.next()?.trim().parse() == Ok(uid)).then_some(())?;
+            fields.nth(2).filter(|home| !home.is_empty())
+        })
+    }
+
     /// The groups that have a user of this name as a member, in the order of the file.
     pub fn groups(&self, user: &str) -> Vec<u32> {
         let group = |line: &str| {
@@ -45,6 +54,7 @@ mod tests {
         };
         assert_eq!(accounts.user(1000), Some(("web", 50)));
         assert_eq!(accounts.user(7), None);
+        assert_eq!((accounts.home(0), accounts.home(1000), accounts.home(7)), (Some("/"), Some("/"), None));
         assert_eq!(accounts.groups("web"), [33, 8]);
         assert_eq!(accounts.groups("root"), [0; 0]);
     }

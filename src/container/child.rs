@@ -175,6 +175,8 @@ pub struct Setup {
     readonly_later: Vec<OwnedFd>,
     /// The container's state, for hooks.
     pub state: String,
+    /// `HOME`, for a program that is not told of one.
+    pub home: Option<String>,
     /// A filter for system calls holds already.
     is_filtered: bool,
     /// Its descriptor, if it asks an agent.
@@ -240,7 +242,9 @@ impl Setup {
                 if !self.is_filtered {
                     close_at_exec(outside.preserve)?;
                 }
-                execute(args, env).map(|never| match never {})
+                let home = self.home.iter().map(|home| format!("HOME={home}"));
+                let env: Vec<String> = env.iter().cloned().chain(home).collect();
+                execute(args, &env).map(|never| match never {})
             }
             Step::Oci(_) => bail!("this is not a child of barepod-oci"),
         }
@@ -562,6 +566,7 @@ pub fn candidates(program: &str, env: &[String]) -> Vec<String> {
     }
     let path = env
         .iter()
+        .rev()
         .find_map(|entry| entry.strip_prefix("PATH="))
         .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     path.split(':')
@@ -577,6 +582,7 @@ mod tests {
     fn a_program_with_a_slash_is_not_looked_up() {
         assert_eq!(candidates("./run", &["PATH=/bin".to_owned()]), ["./run"]);
         assert_eq!(candidates("run", &["PATH=/a:/b".to_owned()]), ["/a/run", "/b/run"]);
+        assert_eq!(candidates("run", &["PATH=/a".to_owned(), "PATH=/b".to_owned()]), ["/b/run"]);
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub fn open(root: BorrowedFd) -> Result<Pair> {
     Ok(Pair { master, terminal })
 }
 
+/// Tells a terminal how many lines and columns it has.
+pub fn set_size(terminal: BorrowedFd, height: u16, width: u16) -> Result<()> {
+    let size = libc::winsize { ws_row: height, ws_col: width, ws_xpixel: 0, ws_ypixel: 0 };
+    sys::set_window_size(terminal, &size).context("TIOCSWINSZ")
+}
+
 /// The settings of a terminal while bytes pass through it unchanged; the old ones come back when this is dropped.
 pub struct Raw<'a> {
     terminal: BorrowedFd<'a>,

@@ -249,8 +249,9 @@ pub fn exec_steps(process: &Process, filter: Option<&LinuxSeccomp>, command: &[S
 pub fn process_steps(process: &Process, linux: Option<&Linux>) -> Result<Vec<Step>> {
     let filter = linux.and_then(|linux| linux.seccomp().as_ref());
     let mut steps = steps_of_process(process, filter, None)?;
-    let at = steps.iter().position(|step| matches!(step, Step::Bounding(_))).unwrap_or(0);
-    steps.splice(at..at, oci::scheduling(process, linux)?);
+    let at = oci::before_rights_end(&steps);
+    let before = oci::label_steps(process).into_iter().chain(oci::scheduling(process, linux)?);
+    steps.splice(at..at, before.chain(oci::console_size(process)?));
     Ok(steps)
 }
 
@@ -309,9 +310,19 @@ fn steps_of_process(
     steps.extend(filter);
     steps.push(Step::Exec {
         args: process.args().clone().unwrap_or_default(),
-        env: process.env().clone().unwrap_or_default(),
+        env: last_of_each(process.env().as_deref().unwrap_or_default()),
     });
     Ok(steps)
+}
+
+/// A variable that is there twice has its last value; most programs would take the first.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let name = |variable: &String| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut seen = HashSet::new();
+    let mut last: Vec<String> =
+        env.iter().rev().filter(|variable| seen.insert(name(variable))).cloned().collect();
+    last.reverse();
+    last
 }
 
 fn capability_name(capability: &Capability) -> String {

@@ -54,6 +54,18 @@ pub enum OciStep {
         /// Environment, for its `PATH`.
         env: Vec<String>,
     },
+    /// ioctl_tty(2) TIOCSWINSZ: the size of the terminal that it has by now.
+    ConsoleSize {
+        /// Lines.
+        height: u16,
+        /// Characters in a line.
+        width: u16,
+    },
+    /// passwd(5): `HOME` for a process without one, as other runtimes have it.
+    Home {
+        /// Whose.
+        uid: u32,
+    },
     /// sched_setattr(2).
     Scheduler(SchedulerAttributes),
     /// ioprio_set(2): class and level in one number.
@@ -144,6 +156,8 @@ impl OciStep {
             OciStep::BecomeRoot => "become-root",
             OciStep::SessionKeyring => "session-keyring",
             OciStep::FindProgram { .. } => "find-program",
+            OciStep::ConsoleSize { .. } => "console-size",
+            OciStep::Home { .. } => "home",
             OciStep::Scheduler(_) => "scheduler",
             OciStep::IoPriority(_) => "io-priority",
             OciStep::Personality(_) => "personality",
@@ -171,6 +185,8 @@ impl fmt::Display for OciStep {
             OciStep::BecomeRoot => write!(f, "become root of the user namespace"),
             OciStep::SessionKeyring => write!(f, "make a session keyring"),
             OciStep::FindProgram { program, .. } => write!(f, "find {program}"),
+            OciStep::ConsoleSize { height, width } => write!(f, "resize the terminal to {width}x{height}"),
+            OciStep::Home { uid } => write!(f, "find the home directory of user {uid}"),
             OciStep::Scheduler(attributes) => write!(f, "set scheduling policy {}", attributes.policy),
             OciStep::IoPriority(value) => write!(f, "set I/O priority {value:#x}"),
             OciStep::Personality(value) => write!(f, "set personality {value:#x}"),
@@ -230,8 +246,8 @@ pub fn add(steps: &mut Vec<Step>, spec: &Spec, process: &Process) -> Result<()> 
     }
     let scheduling = scheduling(process, spec.linux().as_ref())?;
     // As long as the process may raise its own priority.
-    let at = steps.iter().position(|step| matches!(step, Step::Bounding(_))).unwrap_or(0);
-    steps.splice(at..at, scheduling);
+    let at = before_rights_end(steps);
+    steps.splice(at..at, scheduling.into_iter().chain(console_size(process)?));
     let at = before_filter(steps);
     steps.splice(at..at, before_program);
     if notifies {
@@ -295,24 +311,38 @@ fn is_device_name(name: &str) -> bool {
     !matches!(name, "" | "." | "..") && name.len() < 16 && !name.contains(bad)
 }
 
+/// From there on a filter may forbid what is done, or a capability for it is missing.
+pub fn before_rights_end(steps: &[Step]) -> usize {
+    steps.iter().position(|step| matches!(step, Step::Seccomp(_) | Step::Bounding(_))).unwrap_or(0)
+}
+
 /// `linux.seccomp` holds for all that comes after it, so whatever a filter may forbid stands before.
 fn before_filter(steps: &[Step]) -> usize {
     let filter = steps.iter().position(|step| matches!(step, Step::Seccomp(_)));
     filter.unwrap_or(steps.len().saturating_sub(1))
 }
 
+/// The process of a container that has none. The specification wants one when it is started, not before: this one waits for
+/// that, and `start` refuses.
+pub fn nothing_to_run() -> Process {
+    let mut process = Process::default();
+    process.set_args(Some(vec!["nothing".to_owned()]));
+    process.set_env(None).set_capabilities(None).set_rlimits(None);
+    process
+}
+
 /// Makes the child of `create` wait for `start`; what would make the program fail is looked for before.
-pub fn wait_for_start(steps: &mut Vec<Step>, process: &Process) {
+pub fn wait_for_start(steps: &mut Vec<Step>, process: Option<&Process>) {
     let hooks = |step: &Step| matches!(step, Step::Oci(OciStep::Hooks { kind: "startContainer", .. }));
     // The agent of a filter is told about it in `create` already.
     let told = steps.iter().position(|step| matches!(step, Step::Oci(OciStep::SendListener { .. })));
     let at = steps.iter().position(hooks).unwrap_or_else(|| told.map_or(before_filter(steps), |at| at + 1));
-    let find = OciStep::FindProgram {
+    let find = process.map(|process| OciStep::FindProgram {
         cwd: process.cwd().clone(),
         program: process.args().iter().flatten().next().cloned().unwrap_or_default(),
         env: process.env().clone().unwrap_or_default(),
-    };
-    steps.splice(at..at, [find, OciStep::WaitForStart].map(Step::Oci));
+    });
+    steps.splice(at..at, find.into_iter().chain([OciStep::WaitForStart]).map(Step::Oci));
 }
 
 /// `env` is for hooks that have none of their own.
@@ -345,6 +375,25 @@ pub fn label_steps(process: &Process) -> Vec<Step> {
     let selinux =
         given(process.selinux_label()).map(|label| OciStep::ExecLabel { file: "attr/exec", value: label });
     apparmor.into_iter().chain(selinux).map(Step::Oci).collect()
+}
+
+/// `process.consoleSize`, which counts with a terminal only.
+pub fn console_size(process: &Process) -> Result<Option<Step>> {
+    let size = process.console_size().filter(|_| process.terminal() == Some(true));
+    let Some(size) = size else { return Ok(None) };
+    let [height, width] = [size.height(), size.width()].map(u16::try_from);
+    let (height, width) = height.and_then(|height| Ok((height, width?))).context("process.consoleSize")?;
+    Ok(Some(Step::Oci(OciStep::ConsoleSize { height, width })))
+}
+
+/// Looks for the home directory of a process that is not told of one.
+pub fn find_home(steps: &mut Vec<Step>, process: &Process) {
+    let Some(Step::Exec { env, .. }) = steps.last_mut() else { return };
+    env.retain(|variable| variable != "HOME=");
+    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
+        let at = before_rights_end(steps);
+        steps.insert(at, Step::Oci(OciStep::Home { uid: process.user().uid() }));
+    }
 }
 
 /// How the process is scheduled: `process.scheduler`, `process.ioPriority`, `linux.personality`, `execCPUAffinity`.

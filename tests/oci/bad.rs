@@ -90,6 +90,21 @@ fn a_configuration_that_is_malformed_is_refused() {
 }
 
 #[test]
+fn capabilities_that_nobody_has_are_refused_in_the_words_of_others() {
+    let b = Box_::new("caps");
+    let words = |sets: Value| {
+        b.configure(|spec| spec["process"]["capabilities"] = sets);
+        b.bad(&["create", &b.id()])
+    };
+    let error = words(json!({"bounding": ["TEST_CAP"]}));
+    assert!(error.contains("no variant for TEST_CAP"), "{error}");
+    let admin = ["CAP_SYS_ADMIN"];
+    let error = words(json!({"effective": admin, "permitted": admin, "inheritable": admin}));
+    assert!(error.contains("inheritable") && error.contains("Operation not permitted"), "{error}");
+    nothing_is_left(&b);
+}
+
+#[test]
 fn a_bundle_that_is_not_there_is_an_error() {
     let b = Box_::new("nobundle");
     assert!(b.bad(&["create", "--bundle", "/no/such", "x"]).contains("find bundle /no/such"));

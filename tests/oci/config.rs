@@ -89,19 +89,37 @@ fn a_time_namespace_has_its_offsets() {
 }
 
 #[test]
-fn the_process_is_scheduled_as_it_is_said() {
+fn the_process_is_scheduled_as_it_is_said_and_so_is_a_further_one() {
     let b = Box_::new("schedule");
-    // Fields 19 (nice) and 41 (policy) of the stat line.
-    let look = "cut -d ')' -f 2 /proc/self/stat | cut -d ' ' -f 18,40; uname -m; ionice -p $$";
-    let text = b.text(look, |spec| {
+    let id = b.id();
+    let configure = |spec: &mut Value| {
         spec["process"]["scheduler"] = json!({"policy": "SCHED_BATCH", "nice": 3});
         spec["process"]["ioPriority"] = json!({"class": "IOPRIO_CLASS_BE", "priority": 6});
+        spec["process"]["execCPUAffinity"] = json!({"initial": "0", "final": "0"});
         spec["linux"]["personality"] = json!({"domain": "LINUX32"});
-    });
-    let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "3 3", "{text}"); // SCHED_BATCH is 3
-    assert_eq!(lines[1], if cfg!(target_arch = "x86_64") { "i686" } else { lines[1] });
-    assert_eq!(lines[2], "best-effort: prio 6", "{text}");
+        // Nothing of it may be left to do when the filter holds, which comes before the capabilities are gone.
+        spec["process"]["capabilities"] = json!({});
+        spec["linux"]["seccomp"] = json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{
+            "names": ["sched_setattr", "sched_setaffinity", "ioprio_set", "personality", "openat2"],
+            "action": "SCMP_ACT_ERRNO",
+        }]});
+    };
+    // Fields 19 (nice) and 41 (policy) of the stat line.
+    let look = "cut -d ')' -f 2 /proc/self/stat | cut -d ' ' -f 18,40; uname -m; ionice -p $$; \
+                grep -E 'Seccomp:|Cpus_allowed_list' /proc/self/status";
+    let check = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "3 3", "{text}"); // SCHED_BATCH is 3
+        assert_eq!(lines[1], if cfg!(target_arch = "x86_64") { "i686" } else { lines[1] });
+        assert_eq!(lines[2], "best-effort: prio 6", "{text}");
+        assert_eq!(lines[3], "Seccomp:\t2", "{text}");
+    };
+    check(&b.text(look, configure));
+    b.start(&id, "exec sleep 600", configure);
+    let (success, text, error) = b.oci(&["--debug", "exec", &id, "sh", "-c", look]);
+    assert!(success && error.ends_with("initial affinity: 0x1\n") && error.lines().count() == 1, "{error}");
+    check(&text);
+    assert!(text.ends_with("Cpus_allowed_list:\t0\n"), "{text}");
 }
 
 #[test]

@@ -64,6 +64,22 @@ fn a_container_that_was_never_started_can_be_deleted() {
 }
 
 #[test]
+fn a_container_without_a_process_can_be_created_and_not_started() {
+    let b = Box_::new("processless");
+    let id = b.id();
+    b.configure(|spec| drop(spec.as_object_mut().unwrap().remove("process")));
+    b.good(&["create", &id]);
+    for _ in 0..2 {
+        assert!(b.bad(&["start", &id]).contains("process is missing"));
+        assert_eq!(b.status(&id), "created");
+    }
+    b.good(&["kill", &id, "KILL"]);
+    b.wait_for_status(&id, "stopped");
+    b.good(&["delete", &id]);
+    assert!(b.bad(&["run", &id]).contains("process is missing"));
+}
+
+#[test]
 fn a_program_that_is_not_there_fails_create_and_leaves_nothing() {
     let b = Box_::new("missing");
     let id = b.id();
@@ -219,13 +235,18 @@ fn a_further_process_has_what_the_containers_process_has_and_what_it_is_given() 
         spec["process"]["rlimits"] = json!([{"type": "RLIMIT_NOFILE", "hard": 77, "soft": 77}]);
         spec["process"]["oomScoreAdj"] = 321.into();
         let sets = &mut spec["process"]["capabilities"];
-        *sets = json!({"bounding": ["CAP_KILL", "CAP_CHOWN"], "effective": [], "permitted": ["CAP_KILL"]});
+        let (chown, both) = (["CAP_CHOWN"], ["CAP_KILL", "CAP_CHOWN"]);
+        *sets = json!({"bounding": both, "effective": [], "permitted": both, "inheritable": chown, "ambient": chown});
     });
-    let look = "echo $A $B; pwd; ulimit -n; cat /proc/self/oom_score_adj; id -u; grep -E 'CapInh|CapPrm|CapBnd|NoNewPrivs' /proc/self/status";
+    let look = "echo $A $B; pwd; ulimit -n; cat /proc/self/oom_score_adj; id -u; grep -E 'Cap|NoNewPrivs' /proc/self/status";
     let text = b.good(&["exec", "-e", "B=2", &id, "sh", "-c", look]);
     assert!(text.starts_with("1 2\n/work\n77\n321\n0\n"), "{text}");
-    // 0x20: CAP_KILL; with it 0x1: CAP_CHOWN.
-    assert!(text.contains("CapPrm:\t0000000000000020\nCapBnd:\t0000000000000021\nNoNewPrivs:\t1"), "{text}");
+    // 0x20: CAP_KILL; 0x1: CAP_CHOWN. Without new privileges root has no more than what is permitted.
+    let sets = [("Inh", 1), ("Prm", 0x21), ("Eff", 0x21), ("Bnd", 0x21), ("Amb", 1)]
+        .map(|(set, bits)| format!("Cap{set}:\t{bits:016x}\n"));
+    assert!(text.contains(&(sets.concat() + "NoNewPrivs:\t1")), "{text}");
+    let env = b.good(&["exec", "-e", "B=2", &id, "env"]);
+    assert!(env.contains("B=2\n") && !env.contains("B=1"), "{env}");
     let text = b.good(&[
         "exec",
         "--cap",
@@ -242,8 +263,9 @@ fn a_further_process_has_what_the_containers_process_has_and_what_it_is_given() 
         "pwd; id; grep Cap /proc/self/status",
     ]);
     assert!(text.starts_with("/bin\nuid=7 gid=8 groups=9"), "{text}");
+    // What is given beyond is not inherited (CVE-2022-29162).
     assert!(
-        text.contains("CapInh:\t0000000000000000") && text.contains("CapBnd:\t0000000400000021"),
+        text.contains("CapInh:\t0000000000000001") && text.contains("CapBnd:\t0000000400000021"),
         "{text}"
     );
 
@@ -314,8 +336,12 @@ fn a_paused_container_stands_still_until_resume() {
     b.good(&["pause", &id]);
     assert_eq!(b.status(&id), "paused");
     let before = ticks();
+    let mut late = Command::new(BAREPOD_OCI);
+    late.arg("--root").arg(b.dir.join("state")).args(["exec", "--ignore-paused", &id, "touch", "/late"]);
+    let mut late = late.stdin(Stdio::null()).spawn().unwrap();
     std::thread::sleep(std::time::Duration::from_millis(300));
     assert_eq!(ticks(), before);
+    assert!(late.try_wait().unwrap().is_none() && !b.bundle().join("rootfs/late").exists());
     assert!(b.bad(&["exec", &id, "true"]).contains("paused"));
     assert!(b.bad(&["pause", &id]).contains("container is paused, not running"));
     b.good(&["resume", &id]);
@@ -325,6 +351,7 @@ fn a_paused_container_stands_still_until_resume() {
         assert!(start.elapsed() < seconds(10));
         std::thread::sleep(std::time::Duration::from_millis(10));
     }
+    assert!(late.wait().unwrap().success() && b.bundle().join("rootfs/late").exists());
     assert!(b.bad(&["resume", &id]).contains("container is running, not paused"));
     // A paused one can be killed.
     b.good(&["pause", &id]);
@@ -365,11 +392,9 @@ fn a_terminal_goes_to_the_console_socket() {
     let listener = UnixListener::bind(&socket).unwrap();
     b.configure(|spec| {
         spec["process"]["terminal"] = true.into();
-        spec["process"]["args"] = json!([
-            "sh",
-            "-c",
-            "tty; test -t 0 && test -t 2 && echo terminal; ls -l /dev/console; sleep 600"
-        ]);
+        spec["process"]["consoleSize"] = json!({"height": 7, "width": 111});
+        let script = "tty; stty size; test -t 0 && test -t 2 && echo terminal; ls -l /dev/console; sleep 600";
+        spec["process"]["args"] = json!(["sh", "-c", script]);
     });
     assert!(b.bad(&["create", &id]).contains("terminal"));
     let take = |listener: &UnixListener| {
@@ -393,7 +418,7 @@ fn a_terminal_goes_to_the_console_socket() {
     let mut master = take(&listener);
     b.good(&["start", &id]);
     let text = expect(&mut master, "/dev/console");
-    assert!(text.contains("/dev/pts/0") && text.contains("terminal"), "{text}");
+    assert!(text.contains("/dev/pts/0\r\n7 111\r\nterminal"), "{text}");
     b.good(&[
         "exec",
         "-d",
@@ -403,9 +428,10 @@ fn a_terminal_goes_to_the_console_socket() {
         &id,
         "sh",
         "-c",
-        "tty; sleep 1",
+        "stty size; tty; sleep 1",
     ]);
     let text = expect(&mut take(&listener), "/dev/pts/1");
+    assert!(text.starts_with("7 111\r\n"), "{text}");
     assert!(!text.contains("not a tty"), "{text}");
 }
 

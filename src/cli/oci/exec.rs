@@ -114,10 +114,8 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let oom_score_adj = process.oom_score_adj();
     process.set_oom_score_adj(None);
     let mut steps = plan::process_steps(&process, spec.linux().as_ref())?;
+    oci::find_home(&mut steps, &process);
     steps.splice(0..0, affinity(global, &process)?);
-    // What a security module is to call it, right before it is executed.
-    let at = steps.len() - 1;
-    steps.splice(at..at, oci::label_steps(&process));
     let tty = process.terminal() == Some(true);
     ensure!(tty || options.console_socket.is_none(), "a console socket is of no use without a terminal");
     ensure!(

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::{LinuxResources, Process, Spec};
+use oci_spec::runtime::{LinuxResources, Spec};
 
 use super::step::Runtime;
 use super::{CONFIG, Container, Record, check_id, delete, hooks, id_map, outside, parse, start};
@@ -19,7 +19,7 @@ use crate::kernel::cgroup::{Cgroup, Hierarchy, Place, Version, place, systemd};
 use crate::kernel::identity;
 use crate::kernel::netdevice::Move;
 use crate::kernel::process::{self, Child, Identity};
-use crate::plan::oci::{OciStep, Wait, runtime_hooks, wait_for_start};
+use crate::plan::oci::{OciStep, Wait, find_home, nothing_to_run, runtime_hooks, wait_for_start};
 use crate::plan::{self, Plan, Rootfs, Step};
 
 /// A bundle that was read.
@@ -85,7 +85,6 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
     // The plan refuses what is not done, before anything exists.
     let hierarchy = Hierarchy::detect()?;
     let rootfs = path.join(spec.root().as_ref().context("root is missing")?.path());
-    let process = spec.process().as_ref().context("process is missing")?;
     ensure!(
         bundle.has_terminal() || options.console.is_none(),
         "a console socket is of no use: process.terminal is not true"
@@ -96,7 +95,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
     let place = place(given.transpose()?, id, options.systemd)?;
     // Who is moved into a scope later is not born in its cgroup.
     let is_born_there = hierarchy.version() == Version::V2 && !options.systemd;
-    let plan = make_plan(spec, path, &rootfs, process, is_born_there, &options)?;
+    let plan = make_plan(spec, path, &rootfs, is_born_there, &options)?;
     let mut cgroup = Cgroup::new(&hierarchy, place.path())?;
     if let Some(resources) = linux.resources() {
         cgroup = cgroup.new_for_resources(resources)?;
@@ -287,15 +286,15 @@ fn agent(spec: &Spec) -> Result<Option<UnixStream>> {
     }
 }
 
-fn make_plan(
-    spec: &Spec,
-    bundle: &Path,
-    rootfs: &Path,
-    process: &Process,
-    v2: bool,
-    options: &Options,
-) -> Result<Plan> {
-    let mut plan = plan::plan(spec, bundle, Rootfs::Directory(rootfs.to_owned()), v2)?;
+fn make_plan(spec: &Spec, bundle: &Path, rootfs: &Path, v2: bool, options: &Options) -> Result<Plan> {
+    let without_process = options.wait_for_start && spec.process().is_none();
+    let waiting = without_process.then(|| {
+        let mut spec = spec.clone();
+        spec.set_process(Some(nothing_to_run()));
+        spec
+    });
+    let rootfs = Rootfs::Directory(rootfs.to_owned());
+    let mut plan = plan::plan(waiting.as_ref().unwrap_or(spec), bundle, rootfs, v2)?;
     if !options.no_new_keyring {
         let at = plan.steps.iter().position(|step| *step == Step::ResetProcess).map_or(0, |at| at + 1);
         plan.steps.insert(at, Step::Oci(OciStep::SessionKeyring));
@@ -303,8 +302,11 @@ fn make_plan(
     if options.systemd {
         plan.steps.insert(0, Step::Oci(OciStep::Wait(Wait::Scope)));
     }
+    if let Some(process) = spec.process() {
+        find_home(&mut plan.steps, process);
+    }
     if options.wait_for_start {
-        wait_for_start(&mut plan.steps, process);
+        wait_for_start(&mut plan.steps, spec.process().as_ref());
     }
     Ok(plan)
 }

@@ -13,6 +13,7 @@
 //! ```
 
 use std::fs::File;
+use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -20,8 +21,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 
 use super::hooks;
+use crate::bundle::accounts::Accounts;
 use crate::container::child::{Outside, Said, Setup, candidates, say};
-use crate::kernel::{identity, network, pass, schedule, sys};
+use crate::kernel::root::Root;
+use crate::kernel::{identity, network, pass, schedule, sys, terminal};
 use crate::plan::oci::{OciStep, Wait};
 
 /// What a child has of its runtime.
@@ -93,6 +96,13 @@ pub fn perform(step: &OciStep, setup: &mut Setup, outside: Outside, report: &mut
             Err(error) => Err(error).context("keyctl"),
         },
         OciStep::FindProgram { cwd, program, env } => find(cwd, program, env),
+        OciStep::ConsoleSize { height, width } => {
+            terminal::set_size(std::io::stdin().as_fd(), *height, *width)
+        }
+        OciStep::Home { uid } => {
+            setup.home = Some(home_of(*uid));
+            Ok(())
+        }
         OciStep::Scheduler(attributes) => schedule::set_policy(&schedule::SchedAttr {
             size: 0,
             policy: attributes.policy,
@@ -139,6 +149,17 @@ fn accept(socket: BorrowedFd) -> Result<File> {
             Err(error) => return Err(error).context("accept"),
         }
     }
+}
+
+/// Home directory of a user of the image. Whatever is there that is no list of users tells of none, and then it is `/`.
+fn home_of(uid: u32) -> String {
+    const LONGEST: u64 = 1 << 20;
+    let mut passwd = Vec::new();
+    if let Ok(Some(file)) = Root::open(Path::new("/")).and_then(|root| root.read(Path::new("/etc/passwd"))) {
+        file.take(LONGEST).read_to_end(&mut passwd).ok(); // what could be read of it counts
+    }
+    let accounts = Accounts { passwd: String::from_utf8_lossy(&passwd).into_owned(), ..Accounts::default() };
+    accounts.home(uid).unwrap_or("/").to_owned()
 }
 
 /// The same search as that of execve(2) later, by a look at the mode.
