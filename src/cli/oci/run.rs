@@ -60,9 +60,13 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
     match started(&container, &bundle, options).and_then(|()| wait(&child, options, shown)) {
         Ok(code) if options.detach || options.keep => Ok(code),
-        result => {
+        Ok(code) => {
+            delete::remove(&container, Some(&bundle.spec)).context("delete")?;
+            Ok(code)
+        }
+        Err(error) => {
             delete::delete(root, &options.id, true).context("delete")?;
-            result
+            Err(error)
         }
     }
 }

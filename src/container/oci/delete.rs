@@ -67,14 +67,23 @@ pub(super) fn destroy(container: &Container) -> Result<()> {
         }
         ensure!(process::readable(pidfd.as_fd(), DEADLINE)?, "container does not end");
     }
-    // Before anything goes away, since the hooks are in it.
-    let spec = container.spec();
+    // Before anything goes away, since the hooks are in it. When creating it was interrupted there may be none.
+    remove(container, container.spec().ok().as_ref())
+}
+
+/// Removes a container whose first process has ended, and then runs its poststop hooks.
+///
+/// # Errors
+/// When a hook fails; the container is gone nevertheless.
+pub fn remove(container: &Container, spec: Option<&Spec>) -> Result<()> {
     remove_cgroup(container)?;
     container.clear()?;
-    fs::remove_dir_all(&container.directory)
-        .with_context(|| format!("remove {}", container.directory.display()))?;
-    let Ok(spec) = spec else { return Ok(()) }; // creating it was interrupted before there was one
-    after_stop(container, &spec)
+    match fs::remove_dir_all(&container.directory) {
+        // Somebody else has deleted it meanwhile, and has run its hooks.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other.with_context(|| format!("remove {}", container.directory.display()))?,
+    }
+    spec.map_or(Ok(()), |spec| after_stop(container, spec))
 }
 
 /// Runs the poststop hooks of a container that is gone.

@@ -1,6 +1,7 @@
 //! Where the cgroup filesystems are: cgroups(7), proc_pid_mountinfo(5).
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -49,7 +50,11 @@ const V1_RARE: [&str; 6] = ["cpuset", "blkio", "hugetlb", "net_cls", "net_prio",
 impl Hierarchy {
     /// Reads `/proc/self/mountinfo`. An error names the controllers that no mount has.
     pub fn detect() -> Result<Hierarchy> {
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").context("read /proc/self/mountinfo")?;
+        // With room from the start: the kernel writes this anew for every piece that is asked for.
+        let mut mountinfo = String::with_capacity(1 << 14);
+        fs::File::open("/proc/self/mountinfo")
+            .and_then(|mut file| file.read_to_string(&mut mountinfo))
+            .context("read /proc/self/mountinfo")?;
         // A mount that cannot be read is covered by another one and no candidate.
         choose(&mountinfo, |mount| fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default())
     }
