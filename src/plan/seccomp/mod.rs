@@ -72,7 +72,8 @@ pub fn compile(filter: &LinuxSeccomp) -> Result<Program> {
     let wanted = filter.architectures().as_deref().unwrap_or_default();
     let mut sections = Vec::new();
     for arch in Arch::of_this_machine(wanted) {
-        sections.push((arch, ranges(filter, &arch, default)?));
+        let ranges = ranges(filter, &arch, default)?;
+        sections.push((arch, ranges));
     }
     let instructions = code::program(&sections, ret::KILL_THREAD);
     ensure!(
