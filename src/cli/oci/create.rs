@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{Global, from_sealed_copy, preserved, write_pid_file};
+use super::{Global, preserved, protect, write_pid_file};
 use crate::container::launch::stdio_of_this_process;
 use crate::container::oci::create::{self, Bundle};
 use crate::kernel::process;
@@ -88,7 +88,7 @@ pub fn read_bundle(path: &Path) -> Result<Bundle> {
 
 /// Runs the verb.
 pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
-    from_sealed_copy()?;
+    protect()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let making_options = making.options(true, making.console()?, preserve, global)?;

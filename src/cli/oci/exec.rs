@@ -10,7 +10,7 @@ use nix::sched::CloneFlags;
 use oci_spec::runtime::{Capability, Process, Spec, User};
 
 use super::create::connect;
-use super::{Global, from_sealed_copy, preserved, write_pid_file};
+use super::{Global, preserved, protect, write_pid_file};
 use crate::cli::keeper;
 use crate::container::exec::{self, Exec};
 use crate::container::launch::{Launched, Stdio, discard, hear, stdio_of_this_process};
@@ -95,7 +95,7 @@ fn user(text: &str) -> Result<(u32, Option<u32>), String> {
 
 /// Runs the verb.
 pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
-    from_sealed_copy()?;
+    protect()?;
     let preserve = preserved(options.preserve_fds);
     let container = load(root, &options.id)?;
     let status = container.status()?;

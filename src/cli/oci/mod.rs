@@ -167,13 +167,10 @@ fn dispatch(cli: &Cli) -> Result<i32> {
     }
 }
 
-/// Goes on from a sealed copy of the binary: a container must not be able to overwrite the file that made it.
-fn from_sealed_copy() -> Result<()> {
+/// A container must not be able to overwrite the file that made it.
+fn protect() -> Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "barepod-oci needs root: run it with sudo");
-    if !sealed::is_sealed()? {
-        sealed::reexec_copy()?;
-    }
-    Ok(())
+    sealed::protect()
 }
 
 /// Which of the descriptors that are to be preserved are open; to be asked before anything of ours takes their numbers. Those

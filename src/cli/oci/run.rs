@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 
 use super::create::{Making, read_bundle};
-use super::{Global, from_sealed_copy, preserved, write_pid_file};
+use super::{Global, preserved, protect, write_pid_file};
 use crate::cli::terminal as relay;
 use crate::container::oci::create::{self, Bundle};
 use crate::container::oci::{Container, delete, start};
@@ -45,7 +45,7 @@ const PASSED_ON: [Signal; 8] = [
 
 /// Runs the verb.
 pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
-    from_sealed_copy()?;
+    protect()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let console = making.console()?;
