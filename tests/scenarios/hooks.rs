@@ -141,6 +141,7 @@ fn a_pre_stop_sleep_is_not_run_for_a_container_that_has_ended() {
     assert_eq!(lab.wait_ended("l78", 60), "Succeeded");
     let terminated = lab.status("l78", "main")["state"]["terminated"].clone();
     let ran = seconds_between(&terminated["startedAt"], &terminated["finishedAt"]);
-    assert!((3.0..10.0).contains(&ran), "it ran {ran} s");
+    // It is noted that it runs when it does, which may be a moment later.
+    assert!((2.0..10.0).contains(&ran), "it ran {ran} s");
     assert!(!lab.ok(&["events", "l78", "--all"]).contains("preStop"));
 }
