@@ -383,7 +383,9 @@ impl Setup {
         let bind = |source: &Path, target: &Path| {
             let tree = mount::clone_path(source, false)?;
             set_attributes(step, &tree, step.attr.set)?;
-            mount::set_propagation(tree.as_fd(), step.propagation.as_deref().unwrap_or("rprivate"))?;
+            step.propagations()
+                .into_iter()
+                .try_for_each(|kind| mount::set_propagation(tree.as_fd(), kind))?;
             mount::attach(tree.as_fd(), root.make(target, Leaf::Directory)?.as_fd())
         };
         let depth = cgroup.path().split('/').count();

@@ -258,13 +258,9 @@ impl Making<'_> {
 
     fn undo(self) -> Result<()> {
         let devices = self.devices.map_or(Ok(()), Move::undo);
-        delete::remove_cgroup(&self.container)?;
-        self.container.clear()?;
-        let directory = &self.container.directory;
-        fs::remove_dir_all(directory).with_context(|| format!("remove {}", directory.display()))?;
-        devices?;
-        // What the others have begun these end, also when it is one of the others that failed (runtime-spec, "Lifecycle").
-        if self.has_run_hooks { delete::after_stop(&self.container, self.spec) } else { Ok(()) }
+        // What the other hooks have begun these end, also when it is one of the others that failed (runtime-spec, "Lifecycle").
+        delete::remove(&self.container, self.has_run_hooks.then_some(self.spec))?;
+        devices
     }
 }
 

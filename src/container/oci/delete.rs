@@ -87,14 +87,14 @@ pub fn remove(container: &Container, spec: Option<&Spec>) -> Result<()> {
 }
 
 /// Runs the poststop hooks of a container that is gone.
-pub(super) fn after_stop(container: &Container, spec: &Spec) -> Result<()> {
+fn after_stop(container: &Container, spec: &Spec) -> Result<()> {
     let state = container.state_with(Status::Stopped).to_string();
     let hooks = spec.hooks().as_ref().map(|hooks| runtime_hooks(hooks, "poststop")).unwrap_or_default();
     hooks::run_all("poststop", &hooks, &state, &container.record.bundle)
 }
 
 /// Kills what is left and removes the cgroup; its parents stay.
-pub(super) fn remove_cgroup(container: &Container) -> Result<()> {
+fn remove_cgroup(container: &Container) -> Result<()> {
     let cgroup = container.cgroup()?;
     cgroup.kill(DEADLINE)?;
     if let Some(unit) = &container.record.scope {
