@@ -1,9 +1,11 @@
 //! Manifests that are right, and yet will surprise: one function per rule, each finding says why in one sentence. What
 //! `check` prints besides errors; `run` does not.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::lifecycle::model::Kind;
+use crate::manifest::check::MOST;
 use crate::manifest::node::{self, Node};
 use crate::manifest::{Container, Handler, HostPathType, Pod, Problem, Volume, VolumeSource};
 
@@ -12,7 +14,12 @@ pub fn lint(text: &str, pod: &Pod) -> Vec<Problem> {
     let documents = node::parse(text).unwrap_or_default(); // it has been read before
     let is_pod = |node: &&Node| matches!(node.get("kind").and_then(Node::text), Some("Pod") | None);
     let Some(document) = documents.iter().find(is_pod) else { return Vec::new() };
-    let mut lints = Lints { pod, places: Places { spec: document.get("spec") }, found: Vec::new() };
+    let spec = document.get("spec");
+    let places = Places {
+        containers: named(spec, &["initContainers", "containers"]),
+        volumes: named(spec, &["volumes"]),
+    };
+    let mut lints = Lints { pod, places, found: Vec::new() };
     lints.same_port();
     for container in &pod.containers {
         lints.racing_helper(container);
@@ -27,6 +34,7 @@ pub fn lint(text: &str, pod: &Pod) -> Vec<Problem> {
     }
     let mut found = lints.found;
     found.sort_by_key(|problem| (problem.line, problem.column));
+    found.truncate(MOST);
     found
 }
 
@@ -36,21 +44,26 @@ struct Lints<'a> {
     found: Vec<Problem>,
 }
 
-/// Where things stand in the manifest.
+/// Where things stand in the manifest, by their names.
 struct Places<'a> {
-    spec: Option<&'a Node>,
+    containers: HashMap<&'a str, &'a Node>,
+    volumes: HashMap<&'a str, &'a Node>,
 }
 
 impl<'a> Places<'a> {
-    /// An entry of a list of the spec, by its name.
-    fn named(&self, lists: &[&str], name: &str) -> Option<&'a Node> {
-        let items = lists.iter().filter_map(|list| self.spec?.get(list)).flat_map(|list| list.items());
-        items.into_iter().find(|item| item.get("name").and_then(Node::text) == Some(name))
+    fn container(&self, name: &str) -> Option<&'a Node> {
+        self.containers.get(name).copied()
     }
 
-    fn container(&self, name: &str) -> Option<&'a Node> {
-        self.named(&["initContainers", "containers"], name)
+    fn volume(&self, name: &str) -> Option<&'a Node> {
+        self.volumes.get(name).copied()
     }
+}
+
+/// The entries of lists of the spec.
+fn named<'a>(spec: Option<&'a Node>, lists: &[&str]) -> HashMap<&'a str, &'a Node> {
+    let items = lists.iter().filter_map(|list| spec?.get(list)).flat_map(Node::items);
+    items.filter_map(|item| Some((item.get("name")?.text()?, item))).collect()
 }
 
 impl<'a> Lints<'a> {
@@ -70,23 +83,20 @@ impl<'a> Lints<'a> {
 
     /// All containers of a pod have one network: the second to bind a port fails.
     fn same_port(&mut self) {
-        let mut seen: Vec<(u16, &str, &str)> = Vec::new();
+        let mut seen: HashMap<(u16, &str), &str> = HashMap::new();
         // Plain inits have ended before anybody else binds a port.
         for container in self.pod.containers.iter().filter(|container| container.kind != Kind::Init) {
             for port in &container.ports {
-                let (number, protocol) = (port.port, port.protocol.as_str());
-                match seen.iter().find(|(n, p, _)| (*n, *p) == (number, protocol)) {
-                    Some((_, _, other)) if *other != container.name => {
-                        let message = format!(
-                            "{} and {other} both claim port {number}: the containers of a pod share one network, so the \
+                let number = port.port;
+                let first = *seen.entry((number, port.protocol.as_str())).or_insert(&container.name);
+                if first != container.name {
+                    let message = format!(
+                        "{} and {first} both claim port {number}: the containers of a pod share one network, so the \
                              second to listen fails",
-                            container.name
-                        );
-                        let place = self.places.container(&container.name);
-                        self.add(place, &["ports"], "same-port", message);
-                    }
-                    Some(_) => {}
-                    None => seen.push((number, protocol, &container.name)),
+                        container.name
+                    );
+                    let place = self.places.container(&container.name);
+                    self.add(place, &["ports"], "same-port", message);
                 }
             }
         }
@@ -216,7 +226,7 @@ impl<'a> Lints<'a> {
                  with it",
                 volume.name
             );
-            self.add(self.places.named(&["volumes"], &volume.name), &["hostPath"], "host-path", message);
+            self.add(self.places.volume(&volume.name), &["hostPath"], "host-path", message);
         }
     }
 
@@ -242,7 +252,7 @@ impl<'a> Lints<'a> {
                 volume.name,
                 names.join(" and ")
             );
-            self.add(self.places.named(&["volumes"], &volume.name), &["name"], "mixed-owners", message);
+            self.add(self.places.volume(&volume.name), &["name"], "mixed-owners", message);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! From a manifest file to everything that can be known without root: the manifest, its bundles, a plan for each container.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::bundle;
+use crate::manifest::check::MOST;
 use crate::manifest::{self, Manifest, Problem};
 use crate::pod::start::Bundle;
 
@@ -44,11 +46,18 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
     manifest.warnings.iter().for_each(|warning| super::say(&warning.render(&shown, &text)));
     let search = search_path(search);
     let mut problems = Vec::new();
-    let mut bundles = Vec::new();
+    let mut bundles: Vec<Bundle> = Vec::new();
+    // Where in `bundles` an image stands that several containers have.
+    let mut known: HashMap<String, usize> = HashMap::new();
     for container in &mut manifest.pod.containers {
         let image = &container.image;
-        match find(&image.value, &directory, &search) {
+        let found = match known.get(&image.value) {
+            Some(&index) => Ok(bundles[index].clone()),
+            None => find(&image.value, &directory, &search),
+        };
+        match found {
             Ok(bundle) => {
+                known.entry(image.value.clone()).or_insert(bundles.len());
                 container.stop_signal = container.stop_signal.or_else(|| stop_signal(&bundle));
                 bundles.push(bundle);
             }
@@ -57,8 +66,11 @@ pub fn load(file: &Path, search: &[PathBuf]) -> Result<Option<Loaded>> {
             }
             Err(Bad::Config { shown, text, problem }) => problems.push(problem.render(&shown, &text)),
         }
+        problems.dedup(); // two containers of one broken bundle
+        if problems.len() == MOST {
+            break;
+        }
     }
-    problems.dedup(); // two containers of one broken bundle
     problems.iter().for_each(|problem| super::say(problem));
     Ok(problems.is_empty().then_some(Loaded { manifest, bundles, text, shown }))
 }

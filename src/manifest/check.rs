@@ -5,18 +5,20 @@ use super::problem::{Problem, quoted};
 use super::quantity::Quantity;
 use super::schema::{Field, Shape, Support, Table};
 
-/// More problems than this are not told.
+/// More problems than this are not told; nor more warnings.
 pub const MOST: usize = 100;
 
 /// Checks a document; the problems and warnings come in the order of the tables.
 pub fn check(node: &Node, table: &Table) -> Vec<Problem> {
-    let mut checker = Checker { problems: Vec::new() };
+    let mut checker = Checker { problems: Vec::new(), errors: 0 };
     checker.object(node, table, "", false);
     checker.problems
 }
 
 struct Checker {
     problems: Vec<Problem>,
+    /// How many of them are no warnings.
+    errors: usize,
 }
 
 /// `spec` and `restartPolicy` make `spec.restartPolicy`.
@@ -26,7 +28,10 @@ fn join(path: &str, name: &str) -> String {
 
 impl Checker {
     fn push(&mut self, problem: Problem) {
-        if self.problems.len() < MOST {
+        let warnings = self.problems.len() - self.errors;
+        let told = if problem.warning { warnings } else { self.errors };
+        if told < MOST {
+            self.errors += usize::from(!problem.warning);
             self.problems.push(problem);
         }
     }
@@ -61,6 +66,10 @@ impl Checker {
     }
 
     fn unknown(&mut self, entry: &Entry, table: &Table, path: &str) {
+        // To look for the nearest name takes its time.
+        if self.errors == MOST {
+            return;
+        }
         let place = if path.is_empty() { String::new() } else { format!(" in {path}") };
         let names = table.fields.iter().map(|field| field.name);
         let hint =

@@ -50,6 +50,7 @@ pub struct Blueprint {
 }
 
 /// A bundle, read once.
+#[derive(Clone)]
 pub struct Bundle {
     /// Absolute path.
     pub path: PathBuf,

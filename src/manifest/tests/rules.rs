@@ -3,6 +3,20 @@
 use super::*;
 use crate::lifecycle::model::{Backoff, Hook, RuleAction};
 
+/// As many containers as give more warnings than are told.
+fn warned() -> String {
+    let one = |n| format!("  - {{name: c{n}, image: x, imagePullPolicy: Always}}\n");
+    (0..=check::MOST).map(one).collect()
+}
+
+#[test]
+fn no_number_of_warnings_hides_an_error() {
+    assert_eq!(ok(&in_container(&warned())).warnings.len(), check::MOST);
+    let last = |field: &str| in_container(&format!("{}  - {{name: last, image: x, {field}}}\n", warned()));
+    refused(&last("imagePullPolicz: Always"), "unknown field \"imagePullPolicz\"");
+    refused(&last("volumeMounts: [{name: none, mountPath: /x}]"), "none");
+}
+
 #[test]
 fn names_follow_the_rules_of_the_api_server() {
     for bad in ["../x", "a/b", "A", "..", "a_b", "-a", "'a b'", "\"a\\n\"", "a..b"] {
