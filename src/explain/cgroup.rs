@@ -78,14 +78,20 @@ pub fn remove(host: &Assumptions, cgroup: &str) -> Vec<Call> {
     directories(host, cgroup).iter().map(|directory| call("rmdir", [path(directory)])).collect()
 }
 
+/// These are made while the file is open.
+fn same_file(one: &Write, next: &Write) -> bool {
+    one.file == next.file
+}
+
 /// Sets limits.
 pub fn limit(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<Vec<Call>> {
     let mut calls = Vec::new();
-    for write in writes(host, cgroup, resources)? {
-        let flags = if write.create { "O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC" } else { "O_WRONLY|O_CLOEXEC" };
-        let mode = write.create.then_some(0o666);
-        calls.push(open(&write.file, flags, mode).gives("file"));
-        calls.push(call("write", ["file", &quoted(&write.value), &write.value.len().to_string()]));
+    for writes in writes(host, cgroup, resources)?.chunk_by(same_file) {
+        let Write { file, create, .. } = &writes[0];
+        let flags = if *create { "O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC" } else { "O_WRONLY|O_CLOEXEC" };
+        calls.push(open(file, flags, create.then_some(0o666)).gives("file"));
+        let write = |value: &str| call("write", ["file", &quoted(value), &value.len().to_string()]);
+        calls.extend(writes.iter().map(|one| write(&one.value)));
     }
     if host.v2 && resources.devices().is_some() {
         let directory = host.hierarchies.first().map(|(point, _)| point.join(cgroup)).unwrap_or_default();
@@ -128,7 +134,6 @@ pub fn by_hand(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> 
 /// Limits, for a shell.
 pub fn commands(host: &Assumptions, cgroup: &str, resources: &LinuxResources) -> Result<Vec<String>> {
     let writes = writes(host, cgroup, resources)?;
-    let same_file = |one: &Write, other: &Write| one.file == other.file;
     let line = |writes: &[Write]| {
         let file = super::shell::path(&writes[0].file);
         let values: Vec<String> = writes.iter().map(|write| super::shell::word(&write.value)).collect();

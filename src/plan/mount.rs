@@ -103,10 +103,11 @@ pub enum What {
 }
 
 impl MountStep {
-    /// Its changes of propagation, one after the other.
+    /// Its changes of propagation, one after the other. A new filesystem is private as it is.
     pub fn propagations(&self) -> Vec<&str> {
         let first = self.slaves_first.then_some("rslave");
-        first.into_iter().chain([self.propagation.as_deref().unwrap_or("rprivate")]).collect()
+        let private = if matches!(self.what, What::Filesystem { .. }) { None } else { Some("rprivate") };
+        first.into_iter().chain(self.propagation.as_deref().or(private)).collect()
     }
 }
 

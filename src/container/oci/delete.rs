@@ -96,6 +96,9 @@ fn after_stop(container: &Container, spec: &Spec) -> Result<()> {
 /// Kills what is left and removes the cgroup; its parents stay.
 fn remove_cgroup(container: &Container) -> Result<()> {
     let cgroup = container.cgroup()?;
+    if container.record.scope.is_none() && cgroup.remove_if_empty()? {
+        return Ok(());
+    }
     cgroup.kill(DEADLINE)?;
     if let Some(unit) = &container.record.scope {
         systemd::stop(unit)?;

@@ -276,8 +276,8 @@ mod bpf {
 
 /// Sets the policy of a v1 cgroup.
 pub(super) fn write_v1(dir: &Path, policy: &Policy) -> Result<()> {
-    for (file, line) in policy.v1_writes() {
-        tree::write(dir, file, &line)?;
+    for lines in policy.v1_writes().chunk_by(|(one, _), (next, _)| one == next) {
+        tree::write_lines(dir, lines[0].0, lines.iter().map(|(_, line)| line.as_str()))?;
     }
     confirm_v1(dir, policy)
 }

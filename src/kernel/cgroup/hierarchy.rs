@@ -123,11 +123,9 @@ impl Hierarchy {
 /// copies that were bound into somebody's rootfs.
 fn choose(mountinfo: &str, controllers_of: impl Fn(&Path) -> String) -> Result<Hierarchy> {
     let cgroups: Vec<(PathBuf, &str, &str)> = mountinfo.lines().filter_map(parse).collect();
-    for (point, kind, _) in &cgroups {
+    for (point, _, _) in cgroups.iter().filter(|(_, kind, _)| *kind == "cgroup2") {
         let offered = controllers_of(point);
-        if *kind == "cgroup2"
-            && V2_CONTROLLERS.iter().all(|one| offered.split_whitespace().any(|it| it == *one))
-        {
+        if V2_CONTROLLERS.iter().all(|one| offered.split_whitespace().any(|it| it == *one)) {
             return Ok(Hierarchy::v2(point, &offered));
         }
     }

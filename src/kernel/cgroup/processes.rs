@@ -84,6 +84,20 @@ impl Cgroup {
         Ok(false)
     }
 
+    /// Removes the cgroup and the empty ones below it if nobody is in it: an attempt is the quickest way to find out. False
+    /// when somebody is.
+    pub fn remove_if_empty(&self) -> Result<bool> {
+        // The freezer last: it is needed to end those that are left.
+        let freezer = self.dir("freezer");
+        let others = self.paths().into_iter().filter(|dir| *dir != freezer);
+        for dir in others.chain([freezer.clone()]) {
+            if !tree::remove(&dir)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Removes the cgroup and the cgroups that were made below it, deepest first; one that is missing is fine. Tries again
     /// while it is busy, at most `deadline`; the error names who holds it.
     pub fn remove(&self, deadline: Duration) -> Result<()> {

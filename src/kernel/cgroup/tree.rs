@@ -95,12 +95,21 @@ pub(super) fn errno(error: &anyhow::Error) -> Option<i32> {
 
 /// Writes a control file with one write(2), as the kernel wants it.
 pub(super) fn write(dir: &Path, file: &str, value: &str) -> Result<()> {
+    write_lines(dir, file, [value].into_iter())
+}
+
+/// Writes a control file, with one write(2) for each line.
+pub(super) fn write_lines<'a>(dir: &Path, file: &str, lines: impl Iterator<Item = &'a str>) -> Result<()> {
     let path = dir.join(file);
-    fs::OpenOptions::new()
+    let mut open = fs::OpenOptions::new()
         .write(true)
         .open(&path)
-        .and_then(|mut file| io::Write::write_all(&mut file, value.as_bytes()))
-        .with_context(|| format!("write {value:?} to {}", path.display()))
+        .with_context(|| format!("open {} for writing", path.display()))?;
+    for line in lines {
+        io::Write::write_all(&mut open, line.as_bytes())
+            .with_context(|| format!("write {line:?} to {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Reads a control file without the newline at its end.
