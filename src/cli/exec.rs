@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -17,7 +16,7 @@ use crate::kernel::namespace::CONTAINER;
 use crate::kernel::process;
 use crate::kernel::sealed;
 use crate::plan;
-use crate::pod::store::{InstanceRecord, Liveness, Record, Store};
+use crate::pod::store::{InstanceRecord, Liveness, Store};
 
 /// Run a command in a container; its exit code passes through.
 #[derive(Debug, Args)]
@@ -50,19 +49,9 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let instance = record.instances.iter().find(|instance| instance.container == name);
     let instance =
         instance.with_context(|| format!("exec in {}: container {name} is not running", options.pod))?;
-    run_sealed(&record)?;
+    // What enters a container cannot be overwritten from there.
+    sealed::protect()?;
     exec(store, options, instance).with_context(|| format!("exec in {}: container {name}", options.pod))
-}
-
-/// Goes on from the sealed binary of the pod init: what enters a container cannot be overwritten from there.
-fn run_sealed(record: &Record) -> Result<()> {
-    let init = record.init.as_ref().context("the pod has no init process")?;
-    let binary = File::open(format!("/proc/{}/exe", init.pid)).context("open the pod init's binary")?;
-    let (own, sealed) = (File::open("/proc/self/exe")?.metadata()?, binary.metadata()?);
-    if (own.dev(), own.ino()) != (sealed.dev(), sealed.ino()) {
-        sealed::reexec(&binary)?;
-    }
-    Ok(())
 }
 
 fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i32> {

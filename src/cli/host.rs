@@ -63,9 +63,9 @@ fn look() -> Vec<Feature> {
         feature("cgroups", "limits, accounting, killing", cgroups()),
         feature("openat2", "paths resolved inside a rootfs", openat2()),
         feature(
-            "memfd sealing",
+            "open_tree",
             "a binary that containers cannot overwrite",
-            crate::kernel::sealed::is_sealed().map(|_| String::new()),
+            crate::kernel::sealed::on_own_mount().map(|_| String::new()),
         ),
         feature(
             "capabilities",

@@ -64,10 +64,8 @@ const DETACH_DEADLINE: Duration = Duration::from_secs(30);
 /// Runs the verb.
 pub fn main(store: &Store, options: Options, verbose: bool) -> Result<i32> {
     super::need_root("run")?;
-    // From here on this is the binary that containers get to see: one that they cannot overwrite.
-    if !sealed::is_sealed()? {
-        sealed::reexec_copy()?;
-    }
+    // What containers get to see of this process they cannot overwrite.
+    sealed::protect()?;
     let Some(mut loaded) = load::load(&options.file, &options.bundles)? else { return Ok(super::USAGE) };
     if let Some(name) = &options.name {
         ensure!(valid_name(name), "--name {name:?}: not a DNS-1123 subdomain");

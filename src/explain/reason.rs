@@ -8,8 +8,9 @@ pub fn of_pod(step: &str) -> Reason {
     match step {
         "seal" => (
             "what enters a container must not be a file that a container could overwrite through /proc/PID/exe \
-             (CVE-2019-5736), so it comes before everything else",
-            &["memfd_create(2)", "fcntl(2)", "execveat(2)"],
+             (CVE-2019-5736), so it comes before everything else; the program is mapped again from a mount that \
+             nobody can find or change",
+            &["open_tree(2)", "mount_setattr(2)", "mmap(2)", "prctl(2)"],
         ),
         "read" => (
             "every problem is found before anything is made, so that a refused manifest leaves nothing behind",

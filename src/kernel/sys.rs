@@ -8,8 +8,9 @@
 
 use std::ffi::CStr;
 use std::mem::{size_of, zeroed};
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::ptr::null;
+use std::ptr::{null, null_mut};
 
 use nix::Result;
 use nix::errno::Errno;
@@ -516,5 +517,70 @@ pub fn new_session_keyring() -> Result<()> {
     const JOIN_SESSION_KEYRING: i32 = 1;
     // SAFETY: the name may be null.
     check(unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, null::<libc::c_char>(), 0, 0, 0) })
+        .map(drop)
+}
+
+/// A part of the program's own file that is mapped in this process, as proc_pid_smaps(5) tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapped {
+    /// Addresses.
+    pub place: Range<usize>,
+    /// `PROT_*`.
+    pub rights: i32,
+    /// Where it begins in the file, in bytes.
+    pub offset: i64,
+    /// It is not as in the file any more.
+    pub is_written: bool,
+}
+
+/// Maps a part of the running program once more: from `file`, which is the same file by another mount, or as a copy in memory
+/// if it was written to. This process has one thread, and the part is as the kernel has just told.
+pub fn map_again(part: &Mapped, file: BorrowedFd) -> Result<()> {
+    let (place, length) = (part.place.start as *mut libc::c_void, part.place.len());
+    let mapped = |at| if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) };
+    const WRITABLE: i32 = libc::PROT_READ | libc::PROT_WRITE;
+    const IN_MEMORY: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    const THERE: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: one call puts the same bytes in the place of those that are there: of the same file, which nobody can write to
+    // while it is executed, or of a copy that was made while nothing else ran and that nothing else knows of.
+    unsafe {
+        if !part.is_written {
+            let flags = libc::MAP_PRIVATE | libc::MAP_FIXED;
+            return mapped(libc::mmap(place, length, part.rights, flags, file.as_raw_fd(), part.offset))
+                .map(drop);
+        }
+        let copy = mapped(libc::mmap(null_mut(), length, WRITABLE, IN_MEMORY, -1, 0))?;
+        std::ptr::copy_nonoverlapping(place.cast::<u8>(), copy.cast(), length);
+        check(libc::mprotect(copy, length, part.rights).into())?;
+        mapped(libc::mremap(copy, length, length, THERE, place)).map(drop)
+    }
+}
+
+/// prctl(2) `PR_SET_MM_MAP`: what `/proc/PID/exe` of this process leads to. It may have nothing mapped of the old file. The call
+/// also says where things are in this process: for that to stay as it is, `places` has fields 26, 27, 45, 46, 47, 28 and 48–51
+/// of proc_pid_stat(5). (There is `PR_SET_MM_EXE_FILE`, which is simpler, but needs CAP_SYS_RESOURCE.)
+pub fn set_exe_file(file: BorrowedFd, places: [u64; 10]) -> Result<()> {
+    #[repr(C)]
+    struct Map {
+        code_data_and_start_of_break: [u64; 5],
+        end_of_break: u64,
+        stack_arguments_and_environment: [u64; 5],
+        auxv: u64,
+        auxv_size: u32,
+        exe: u32,
+    }
+    let [code @ .., stack, arguments, arguments_end, environment, environment_end] = places;
+    let map = Map {
+        code_data_and_start_of_break: code,
+        // SAFETY: with 0 it only tells.
+        end_of_break: unsafe { libc::sbrk(0) } as u64,
+        stack_arguments_and_environment: [stack, arguments, arguments_end, environment, environment_end],
+        auxv: 0,
+        auxv_size: 0,
+        exe: file.as_raw_fd() as u32,
+    };
+    const SIZE: usize = size_of::<Map>();
+    // SAFETY: reads one struct prctl_mm_map of that size, which lives for the call.
+    check(unsafe { libc::prctl(libc::PR_SET_MM, libc::PR_SET_MM_MAP, &raw const map, SIZE, 0) }.into())
         .map(drop)
 }

@@ -517,3 +517,25 @@ fn what_creates_a_container_cannot_be_overwritten_from_it() {
     assert_eq!(opened.unwrap_err().raw_os_error(), Some(libc::EROFS));
     fs::OpenOptions::new().write(true).open(&own).expect("by its path it can be written to");
 }
+
+#[test]
+fn what_has_no_mount_of_its_own_is_a_copy_that_nobody_can_write_to() {
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+    let b = Box_::new("copy");
+    b.configure(|spec| spec["process"]["args"] = json!(["sleep", "1000"]));
+    // Whose name is not text is not found among what is mapped.
+    let own = b.dir.join(std::ffi::OsStr::from_bytes(b"barepod-oci-\xff"));
+    assert!(Command::new("cp").arg(BAREPOD_OCI).arg(&own).status().unwrap().success());
+    let id = b.id();
+    let mut create = Command::new(&own);
+    create.arg("--root").arg(b.dir.join("state")).args(["create", &id]).current_dir(b.bundle());
+    assert!(create.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let exe = format!("/proc/{}/exe", b.state(&id)["pid"]);
+    assert_eq!(fs::read_link(&exe).unwrap(), Path::new("/memfd:barepod (deleted)"));
+    let kept = fs::File::open(&exe).unwrap();
+    b.good(&["delete", "--force", &id]);
+    let again = format!("/proc/self/fd/{}", kept.as_raw_fd());
+    let written = fs::OpenOptions::new().write(true).open(again).and_then(|mut copy| copy.write(b"x"));
+    assert_eq!(written.unwrap_err().raw_os_error(), Some(libc::EPERM));
+}
