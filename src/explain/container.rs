@@ -258,6 +258,7 @@ fn take_sources(sources: &[(PathBuf, bool)], state: &mut State) -> Vec<Call> {
     std::iter::once(open_proc()).chain(trees).collect()
 }
 
+/// open_tree(2) of a detached copy.
 pub fn open_tree(directory: &str, path: &str, recursive: bool, gives: &str) -> Call {
     let recursive = if recursive { "|AT_RECURSIVE" } else { "" };
     let flags = format!("OPEN_TREE_CLONE|OPEN_TREE_CLOEXEC|AT_EMPTY_PATH{recursive}");

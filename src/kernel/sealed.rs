@@ -38,10 +38,8 @@ pub fn protect() -> Result<()> {
 
 /// Puts a read-only mount under the feet of this process.
 fn move_to_own_mount() -> Result<()> {
-    let exe = fs::read_link(EXE).with_context(|| format!("readlink {EXE}"))?;
     let binary = on_own_mount()?;
-    let smaps = fs::read_to_string("/proc/self/smaps").context("read /proc/self/smaps")?;
-    for part in mapped(&smaps, exe.to_str().context("the binary's path is not UTF-8")?) {
+    for part in parts()? {
         sys::map_again(&part, binary.as_fd()).context("map the binary")?;
     }
     let stat = fs::read_to_string("/proc/self/stat").context("read /proc/self/stat")?;
@@ -55,6 +53,20 @@ pub fn on_own_mount() -> Result<File> {
     mount::set_attributes(detached.as_fd(), false, libc::MOUNT_ATTR_RDONLY, 0)?;
     // With `detached` goes the unnamed namespace in which the mount could still be changed.
     File::open(format!("/proc/self/fd/{}", detached.as_raw_fd())).context("open the binary")
+}
+
+/// Gives back the memory that the program's own file takes in this process, but for what was written to: what is used again
+/// comes from the page cache.
+pub fn forget() -> Result<()> {
+    let unwritten = parts()?.into_iter().filter(|part| !part.is_written);
+    unwritten.map(|part| sys::forget(&part).context("madvise MADV_DONTNEED")).collect()
+}
+
+/// What is mapped of the program's own file.
+fn parts() -> Result<Vec<Mapped>> {
+    let exe = fs::read_link(EXE).with_context(|| format!("readlink {EXE}"))?;
+    let smaps = fs::read_to_string("/proc/self/smaps").context("read /proc/self/smaps")?;
+    Ok(mapped(&smaps, exe.to_str().context("the binary's path is not UTF-8")?))
 }
 
 /// What is mapped of a file, from proc_pid_smaps(5).

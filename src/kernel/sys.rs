@@ -556,6 +556,17 @@ pub fn map_again(part: &Mapped, file: BorrowedFd) -> Result<()> {
     }
 }
 
+/// madvise(2) `MADV_DONTNEED`: a part of the running program to which nobody has written comes from its file again, page by page,
+/// when it is used.
+pub fn forget(part: &Mapped) -> Result<()> {
+    if part.is_written {
+        return Err(Errno::EINVAL);
+    }
+    let place = part.place.start as *mut libc::c_void;
+    // SAFETY: the part is as in its file, so nothing is lost.
+    check(unsafe { libc::madvise(place, part.place.len(), libc::MADV_DONTNEED) }.into()).map(drop)
+}
+
 /// prctl(2) `PR_SET_MM_MAP`: what `/proc/PID/exe` of this process leads to. It may have nothing mapped of the old file. The call
 /// also says where things are in this process: for that to stay as it is, `places` has fields 26, 27, 45, 46, 47, 28 and 48–51
 /// of proc_pid_stat(5). (There is `PR_SET_MM_EXE_FILE`, which is simpler, but needs CAP_SYS_RESOURCE.)

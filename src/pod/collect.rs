@@ -15,7 +15,7 @@ use super::start::{Message, Wait};
 use super::supervisor::Supervisor;
 use crate::container::child::Said;
 use crate::container::launch::take_said;
-use crate::kernel::{poll, process};
+use crate::kernel::{poll, process, sealed};
 use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeResult};
 
 /// At most this much output of one stream is moved before others get their turn.
@@ -24,6 +24,8 @@ const PIECE: usize = 256 * 1024;
 const TELL_AFTER: u32 = 300;
 /// The most that a pipe can hold (pipe(7), pipe-max-size).
 const PIPE_CAPACITY: usize = 1 << 20;
+/// When nothing happens for so many milliseconds, the pod is taken to be at rest.
+const QUIET: u16 = 1000;
 /// How often a cgroup that is not yet empty is looked at again.
 const CLEARING: Duration = Duration::from_millis(10);
 
@@ -49,6 +51,14 @@ impl Supervisor {
                 add(helper.child.pidfd.as_fd());
             }
             helper.output.iter().for_each(|pipe| add(pipe.as_fd()));
+        }
+        if !(0..=QUIET.into()).contains(&i32::from(self.time_out())) {
+            if poll::any(&mut descriptors, QUIET.into())? > 0 {
+                return Ok(());
+            }
+            // Most of the program is for starts, and between them it would be three quarters of what this process takes. The
+            // pod is none the worse if that fails.
+            sealed::forget().ok();
         }
         poll::any(&mut descriptors, self.time_out()).map(drop)
     }
