@@ -13,6 +13,9 @@ use crate::command::{
 use crate::oci::sleeper;
 use crate::table::{Runner, at_most, head, interleave, median, report};
 
+/// How long after its start the memory of a pod is looked at.
+const REST: Duration = Duration::from_secs(3);
+
 pub fn measure(bench: &Bench) {
     println!();
     head();
@@ -153,22 +156,22 @@ impl Bench {
         );
     }
 
-    /// Proportional set size of what stays in memory for a pod, beside its programs.
+    /// Proportional set size of what stays in memory for a pod at rest, beside its programs.
     fn memory(&self) {
-        println!("\n| memory of a pod | | KiB | to reach |");
+        println!("\n| memory of a pod, 3 s after its start | | KiB | to reach |");
         println!("|---|---|---:|---|");
         let podman = !self.peers(&["podman"]).is_empty();
         for apps in [1, 10] {
             self.start_pod("bench-memory", apps);
+            std::thread::sleep(REST);
             let kib = self.memory_of_pod("bench-memory");
             self.remove_pod("bench-memory");
             let reach = if apps == 10 { at_most(kib as f64 / 1024.0, 2.0) } else { String::new() };
-            println!(
-                "| {apps} containers | barepod: pod init, all of a sealed binary included | {kib} | {reach} |"
-            );
+            println!("| {apps} containers | barepod: pod init | {kib} | {reach} |");
             if podman {
                 let manifest = self.manifest("bench-podman", apps, false, "localhost/barepod-bench:latest");
                 succeed(self.podman().arg("kube").arg("play").arg(&manifest));
+                std::thread::sleep(REST);
                 let helpers = helpers_of(&self.work, &["conmon", "catatonit"]);
                 let theirs: u64 = helpers.iter().map(|pid| proportional_set_size(pid)).sum();
                 self.remove_podman_pod();

@@ -58,8 +58,9 @@ pub fn on_own_mount() -> Result<File> {
 /// Gives back the memory that the program's own file takes in this process, but for what was written to: what is used again
 /// comes from the page cache.
 pub fn forget() -> Result<()> {
-    let unwritten = parts()?.into_iter().filter(|part| !part.is_written);
-    unwritten.map(|part| sys::forget(&part).context("madvise MADV_DONTNEED")).collect()
+    let parts = parts()?;
+    let mut unwritten = parts.iter().filter(|part| !part.is_written);
+    unwritten.try_for_each(|part| sys::forget(part).context("madvise MADV_DONTNEED"))
 }
 
 /// What is mapped of the program's own file.

@@ -26,6 +26,8 @@ const TELL_AFTER: u32 = 300;
 const PIPE_CAPACITY: usize = 1 << 20;
 /// When nothing happens for so many milliseconds, the pod is taken to be at rest.
 const QUIET: u16 = 1000;
+/// How long output is left to gather. In that time a program fills its pipe.
+const GATHERING: Duration = Duration::from_micros(200);
 /// How often a cgroup that is not yet empty is looked at again.
 const CLEARING: Duration = Duration::from_millis(10);
 
@@ -43,7 +45,6 @@ impl Supervisor {
                 add(running.child.pidfd.as_fd());
             }
             running.report.iter().for_each(|pipe| add(pipe.as_fd()));
-            running.outputs.iter().flatten().for_each(|pipe| add(pipe.as_fd()));
             running.terminal.iter().for_each(|socket| add(socket.as_fd()));
         }
         for helper in &self.helpers {
@@ -52,15 +53,24 @@ impl Supervisor {
             }
             helper.output.iter().for_each(|pipe| add(pipe.as_fd()));
         }
-        if !(0..=QUIET.into()).contains(&i32::from(self.time_out())) {
-            if poll::any(&mut descriptors, QUIET.into())? > 0 {
-                return Ok(());
+        let outputs = self.running.iter().flat_map(|running| running.outputs.iter().flatten());
+        outputs.clone().for_each(|pipe| add(pipe.as_fd()));
+        let others = descriptors.len() - outputs.count();
+        let is_long = !(0..=QUIET.into()).contains(&i32::from(self.time_out()));
+        let mut ready = if is_long { poll::any(&mut descriptors, QUIET.into())? } else { 0 };
+        if ready == 0 {
+            if is_long {
+                // Most of the program is for starts, and between them it would be three quarters of what this process takes. The
+                // pod is none the worse if that fails.
+                sealed::forget().ok();
             }
-            // Most of the program is for starts, and between them it would be three quarters of what this process takes. The
-            // pod is none the worse if that fails.
-            sealed::forget().ok();
+            ready = poll::any(&mut descriptors, self.time_out())?;
         }
-        poll::any(&mut descriptors, self.time_out()).map(drop)
+        // Who prints one line seldom prints no other: to wake up for each would cost more than the lines.
+        if ready > 0 && descriptors[..others].iter().all(|one| one.any() != Some(true)) {
+            std::thread::sleep(GATHERING);
+        }
+        Ok(())
     }
 
     fn time_out(&self) -> PollTimeout {
