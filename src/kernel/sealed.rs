@@ -29,7 +29,8 @@ const SEALS: SealFlag = SealFlag::F_SEAL_SEAL
 
 /// Goes on as what nobody can overwrite. To be called while this process has one thread.
 pub fn protect() -> Result<()> {
-    // What is in the way of the one (a binary that was deleted, say, or a kernel without CONFIG_CHECKPOINT_RESTORE) is none of the other.
+    // What is in the way of the one (a binary that was deleted, say, or a kernel without CONFIG_CHECKPOINT_RESTORE) is none of
+    // the other.
     if move_to_own_mount().is_ok() || is_sealed()? {
         return Ok(());
     }
@@ -99,7 +100,8 @@ fn mapping(line: &str) -> Option<(Mapped, &str)> {
         place: number(start)?..number(end)?,
         rights: right('r', libc::PROT_READ) | right('w', libc::PROT_WRITE) | right('x', libc::PROT_EXEC),
         offset: i64::from_str_radix(offset, 16).ok()?,
-        is_written: false,
+        // What has not been written to may be at any moment.
+        is_written: rights.contains('w'),
     };
     Some((part, path.trim_start()))
 }
@@ -151,7 +153,7 @@ Anonymous:             0 kB
 Swap:                  0 kB
 VmFlags: rd ex mr mw me
 00600000-00601000 rw-p 00200000 fe:00 131                        /opt/my bin/b (deleted)
-Anonymous:             4 kB
+Anonymous:             0 kB
 Swap:                  0 kB
 00601000-00602000 r--p 00201000 fe:00 131                        /opt/my bin/b (deleted)
 Anonymous:             0 kB

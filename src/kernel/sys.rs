@@ -529,7 +529,7 @@ pub struct Mapped {
     pub rights: i32,
     /// Where it begins in the file, in bytes.
     pub offset: i64,
-    /// It is not as in the file any more.
+    /// It need not be as in the file any more.
     pub is_written: bool,
 }
 
