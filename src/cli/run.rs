@@ -141,8 +141,8 @@ struct Session<'a> {
     signals: SignalFd,
     /// What happens is shown on the terminal; `None` with `-d`, and when nobody reads any more.
     show: Option<Show>,
-    /// News of the pod's files.
-    watch: Watch,
+    /// News of the pod's files; `None` with `-d`, since to close it takes as long as a pod's start.
+    watch: Option<Watch>,
     /// The pod init says nothing any more.
     heard_all: bool,
     /// `--step`.
@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
         let started = start::start(blueprint)?;
         let heard = BufReader::new(started.messages.try_clone().context("copy message pipe")?);
         let show = if options.detach { None } else { Some(Show::new(store, &name)?) };
-        let watch = Watch::new(&[&store.pod(&name)])?;
+        let watch = (!options.detach).then(|| Watch::new(&[&store.pod(&name)])).transpose()?;
         let mut session =
             Session { store, name, started, heard, signals, show, watch, heard_all: false, pauses };
         let mut deadline = Instant::now() + SANDBOX_DEADLINE;
@@ -269,8 +269,8 @@ impl<'a> Session<'a> {
 
     /// Shows what is new. When nobody reads any more there is nothing left to show; the pod runs on.
     fn catch_up(&mut self, over: bool) {
-        let Some(show) = &mut self.show else { return };
-        let shown = show.catch_up(&self.watch).and_then(|()| if over { show.finish() } else { Ok(()) });
+        let (Some(show), Some(watch)) = (&mut self.show, &self.watch) else { return };
+        let shown = show.catch_up(watch).and_then(|()| if over { show.finish() } else { Ok(()) });
         if shown.is_err() {
             self.show = None;
         }
@@ -305,7 +305,8 @@ impl<'a> Session<'a> {
                 [self.signals.as_fd(), self.started.init.pidfd.as_fd(), self.started.messages.as_fd()];
             // The message pipe has ended when nothing is said any more; then it is not news.
             let others = if self.heard_all { &others[..2] } else { &others[..] };
-            self.watch.wait(others, Duration::from_millis(500))?;
+            let watch = self.watch.as_ref().context("nothing is watched")?;
+            watch.wait(others, Duration::from_millis(500))?;
         }
         process::wait(&self.started.init, Some(Duration::from_secs(2)))?;
         let record = self.store.load(&self.name)?;
