@@ -7,13 +7,13 @@ use std::time::Duration;
 use crate::lifecycle::model::Kind;
 use crate::manifest::check::MOST;
 use crate::manifest::node::{self, Node};
-use crate::manifest::{Container, Handler, HostPathType, Pod, Problem, Volume, VolumeSource};
+use crate::manifest::{self, Container, Handler, HostPathType, Pod, Problem, Volume, VolumeSource};
 
 /// Everything that a pod is accepted with and may regret. `text` is the manifest that it was read from.
 pub fn lint(text: &str, pod: &Pod) -> Vec<Problem> {
-    let documents = node::parse(text).unwrap_or_default(); // it has been read before
+    let stream = node::parse(text).unwrap_or_default(); // it has been read before
     let is_pod = |node: &&Node| matches!(node.get("kind").and_then(Node::text), Some("Pod") | None);
-    let Some(document) = documents.iter().find(is_pod) else { return Vec::new() };
+    let Some(document) = manifest::documents(&stream).into_iter().find(is_pod) else { return Vec::new() };
     let spec = document.get("spec");
     let places = Places {
         containers: named(spec, &["initContainers", "containers"]),

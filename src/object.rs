@@ -9,7 +9,7 @@ use crate::lifecycle::model::{
 };
 
 /// What the lifecycle cannot know of a pod.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Host {
     /// `metadata.uid`.
     pub uid: String,
@@ -24,7 +24,7 @@ pub struct Host {
 }
 
 /// What the lifecycle cannot know of a container.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ContainerHost {
     /// `containerID` of the newest instance, `barepod://…`; `None` before the first.
     pub container_id: Option<String>,
@@ -35,7 +35,7 @@ pub struct ContainerHost {
 }
 
 /// A container that was added while the pod ran.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct EphemeralContainer {
     /// Its entry in `spec.ephemeralContainers`.
     pub spec: Value,
@@ -45,49 +45,62 @@ pub struct EphemeralContainer {
     pub host: ContainerHost,
 }
 
-/// Adds those containers to a Pod object. Like an API server it says neither that they have started nor that they are ready.
-pub fn add_ephemeral<'a>(
-    object: &mut Value,
-    containers: impl IntoIterator<Item = &'a EphemeralContainer>,
-    host: &Host,
-) {
-    let (mut specs, mut statuses) = (Vec::new(), Vec::new());
-    for EphemeralContainer { spec, state, host: on_host } in containers {
-        let state = state.clone();
-        let status =
-            ContainerStatus { state, last_state: None, ready: false, started: false, restart_count: 0 };
-        let name = spec["name"].as_str().unwrap_or_default();
-        let mut status = container_status(name, &status, on_host, host);
-        status.as_object_mut().and_then(|status| status.remove("started"));
-        specs.push(spec.clone());
-        statuses.push(status);
-    }
-    if !specs.is_empty() {
-        object["spec"]["ephemeralContainers"] = specs.into();
-        object["status"]["ephemeralContainerStatuses"] = statuses.into();
-    }
+/// What `status` says at one moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    /// What the lifecycle knows.
+    pub snapshot: Snapshot,
+    /// What it cannot know.
+    pub host: Host,
+    /// The containers that were added while the pod ran.
+    pub ephemeral: Vec<EphemeralContainer>,
 }
 
 /// Renders the Pod object: `manifest` is the Pod as it was read, its `spec` is left as it is. A field that is not set is
 /// absent.
-pub fn pod_object(manifest: &Value, snapshot: &Snapshot, spec: &PodSpec, host: &Host) -> Value {
+pub fn pod_object(manifest: &Value, spec: &PodSpec, facts: &Facts) -> Value {
     let mut object = manifest.clone();
     let metadata = &mut object["metadata"];
     if metadata["namespace"].is_null() {
         metadata["namespace"] = "default".into();
     }
-    metadata["uid"] = host.uid.clone().into();
-    metadata["creationTimestamp"] = rfc3339(host, Time::ZERO);
+    metadata["uid"] = facts.host.uid.clone().into();
+    metadata["creationTimestamp"] = rfc3339(&facts.host, Time::ZERO);
+    object["status"] = Value::Null;
+    update(&mut object, spec, None, facts);
+    object
+}
+
+/// Brings the object up to date. The statuses of containers of which nothing has changed since `before` stay as they are: of a
+/// hundred containers, one has usually changed.
+pub fn update(object: &mut Value, spec: &PodSpec, before: Option<&Facts>, now: &Facts) {
+    let Facts { snapshot, host, ephemeral } = now;
     if let Some((since, grace)) = snapshot.terminating {
+        let metadata = &mut object["metadata"];
         // As the API server has it: the time at which the grace period is over.
         metadata["deletionTimestamp"] = rfc3339(host, since.saturating_add(grace));
         metadata["deletionGracePeriodSeconds"] = grace.as_secs().into();
     }
 
-    let (mut inits, mut apps) = (Vec::new(), Vec::new());
-    for ((status, spec), on_host) in snapshot.containers.iter().zip(&spec.containers).zip(&host.containers) {
-        let list = if spec.kind == Kind::App { &mut apps } else { &mut inits };
-        list.push(container_status(&spec.name, status, on_host, host));
+    let mut old = object["status"].take();
+    let mut take = |list: &str| match old[list].take() {
+        Value::Array(statuses) => statuses,
+        _ => Vec::new(),
+    };
+    let (mut inits, mut apps) = (take("initContainerStatuses"), take("containerStatuses"));
+    let (mut init, mut app) = (0, 0);
+    for (number, spec) in spec.containers.iter().enumerate() {
+        let (list, place) =
+            if spec.kind == Kind::App { (&mut apps, &mut app) } else { (&mut inits, &mut init) };
+        let (status, on_host) = (&snapshot.containers[number], &host.containers[number]);
+        let is_as_before = before.is_some_and(|before| {
+            before.snapshot.containers[number] == *status && before.host.containers[number] == *on_host
+        });
+        if !is_as_before {
+            let status = container_status(&spec.name, status, on_host, host);
+            list.splice(*place..list.len().min(*place + 1), [status]);
+        }
+        *place += 1;
     }
     let mut status = Map::new();
     status.insert("phase".to_string(), format!("{:?}", snapshot.phase).into());
@@ -104,7 +117,26 @@ pub fn pod_object(manifest: &Value, snapshot: &Snapshot, spec: &PodSpec, host: &
     insert(&mut status, "containerStatuses", Some(apps));
     insert(&mut status, "qosClass", Some(host.qos_class.clone()));
     object["status"] = Value::Object(status);
-    object
+    add_ephemeral(object, ephemeral, host);
+}
+
+/// Adds those containers to a Pod object. Like an API server it says neither that they have started nor that they are ready.
+fn add_ephemeral(object: &mut Value, containers: &[EphemeralContainer], host: &Host) {
+    let (mut specs, mut statuses) = (Vec::new(), Vec::new());
+    for EphemeralContainer { spec, state, host: on_host } in containers {
+        let state = state.clone();
+        let status =
+            ContainerStatus { state, last_state: None, ready: false, started: false, restart_count: 0 };
+        let name = spec["name"].as_str().unwrap_or_default();
+        let mut status = container_status(name, &status, on_host, host);
+        status.as_object_mut().and_then(|status| status.remove("started"));
+        specs.push(spec.clone());
+        statuses.push(status);
+    }
+    if !specs.is_empty() {
+        object["spec"]["ephemeralContainers"] = specs.into();
+        object["status"]["ephemeralContainerStatuses"] = statuses.into();
+    }
 }
 
 /// What became of a pod whose supervisor died with all its processes: Failed for ever, and what may have run has ended in
@@ -154,6 +186,11 @@ pub fn lost(mut object: Value) -> Value {
     object
 }
 
+/// `containerID` of an instance.
+pub fn container_id(uid: &str, name: &str, attempt: u32) -> String {
+    format!("barepod://{uid}_{name}_{attempt}")
+}
+
 fn container_status(name: &str, status: &ContainerStatus, on_host: &ContainerHost, host: &Host) -> Value {
     let mut object = Map::new();
     insert(&mut object, "name", Some(name));
@@ -174,13 +211,22 @@ fn container_status(name: &str, status: &ContainerStatus, on_host: &ContainerHos
         }
     };
     insert(&mut object, "state", Some(state));
-    let last = status.last_state.as_ref().map(|last| json!({"terminated": terminated(last, host)}));
+    let last = status.last_state.as_ref().map(|last| {
+        let mut last = terminated(last, host);
+        // Who waits has not been counted as started again.
+        let is_waiting = matches!(status.state, ContainerState::Waiting { .. });
+        let attempt = status.restart_count.saturating_sub(u32::from(!is_waiting));
+        insert(&mut last, "containerID", Some(container_id(&host.uid, name, attempt)));
+        json!({ "terminated": last })
+    });
     insert(&mut object, "lastState", last);
     insert(&mut object, "ready", Some(status.ready));
     insert(&mut object, "started", Some(status.started));
     insert(&mut object, "restartCount", Some(status.restart_count));
     insert(&mut object, "image", Some(on_host.image.clone()));
-    insert(&mut object, "imageID", Some(on_host.image_id.clone()));
+    // What has not been made yet has no image, in the words of a kubelet.
+    let image_id = if on_host.container_id.is_some() { on_host.image_id.as_str() } else { "" };
+    insert(&mut object, "imageID", Some(image_id));
     insert(&mut object, "containerID", on_host.container_id.clone());
     Value::Object(object)
 }
@@ -278,7 +324,11 @@ mod tests {
     }
 
     fn render(pod: &Lifecycle, host: &Host) -> Value {
-        pod_object(&manifest(), &pod.snapshot(Time::ZERO), pod.spec(), host)
+        pod_object(&manifest(), pod.spec(), &facts(pod, host))
+    }
+
+    fn facts(pod: &Lifecycle, host: &Host) -> Facts {
+        Facts { snapshot: pod.snapshot(Time::ZERO), host: host.clone(), ephemeral: Vec::new() }
     }
 
     fn exited(container: usize, attempt: u32, code: i32) -> Event {
@@ -350,6 +400,46 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_is_brought_up_to_date_is_as_one_that_is_rendered_anew() {
+        let (mut pod, mut host) = pod();
+        let mut before = facts(&pod, &host);
+        let mut object = pod_object(&manifest(), pod.spec(), &before);
+        let at = Duration::from_secs;
+        let events = [
+            (0, Event::Begin),
+            (1, started(0, 0)),
+            (2, exited(0, 0, 1)),
+            (2, started(0, 1)),
+            (3, exited(0, 1, 0)),
+            (4, started(1, 0)),
+            (5, started(2, 0)),
+            (6, exited(2, 0, 3)),
+            (7, Event::Stop { grace: at(20) }),
+        ];
+        for (step, (time, event)) in events.into_iter().enumerate() {
+            pod.step(at(time), event);
+            host.containers[step % 3].container_id = Some(format!("barepod://{step}"));
+            let mut now = facts(&pod, &host);
+            if step > 4 {
+                let host = ContainerHost {
+                    container_id: None,
+                    image: "shell".to_owned(),
+                    image_id: "/bundles/shell".to_owned(),
+                };
+                let state = ContainerState::Running { started_at: at(time) };
+                now.ephemeral = vec![EphemeralContainer { spec: json!({"name": "shell"}), state, host }];
+            }
+            update(&mut object, pod.spec(), Some(&before), &now);
+            assert_eq!(
+                object.to_string(),
+                pod_object(&manifest(), pod.spec(), &now).to_string(),
+                "after step {step}"
+            );
+            before = now;
+        }
+    }
+
+    #[test]
     fn an_unset_field_is_absent() {
         let (mut pod, host) = pod();
         pod.step(Time::ZERO, Event::Begin);
@@ -371,6 +461,10 @@ mod tests {
         let web = &render(&pod, &host)["status"]["containerStatuses"][0];
         assert_eq!(web["state"]["waiting"]["reason"], "CrashLoopBackOff");
         assert_eq!(web["lastState"]["terminated"]["exitCode"], 4);
+        assert_eq!(web["lastState"]["terminated"]["containerID"], "barepod://1-2_web_1");
+        pod.step(Duration::from_secs(20), started(2, 2));
+        let web = &render(&pod, &host)["status"]["containerStatuses"][0];
+        assert_eq!(web["lastState"]["terminated"]["containerID"], "barepod://1-2_web_1");
         assert_eq!(web["lastState"]["terminated"]["startedAt"], "2023-11-14T22:13:25.000250Z");
         assert_eq!(web["restartCount"], 1);
     }

@@ -725,7 +725,7 @@ fn host_paths_are_made_or_refused_as_their_type_says() {
     // name, type, path, whether it fits
     let cases = [
         ("any-dir", "", at("dir"), true),
-        ("any-none", "", at("none"), false),
+        ("any-none", "", at("made-any/deep"), true),
         ("dir", "Directory", at("dir"), true),
         ("dir-file", "Directory", at("file"), false),
         ("dir-none", "Directory", at("none"), false),
@@ -766,7 +766,7 @@ fn host_paths_are_made_or_refused_as_their_type_says() {
         }
     }
     let mode = |path: &str| fs::metadata(host.join(path)).unwrap().mode() & 0o777;
-    assert_eq!((mode("made/deep"), mode("new-file")), (0o755, 0o644));
+    assert_eq!((mode("made/deep"), mode("made-any/deep"), mode("new-file")), (0o755, 0o755, 0o644));
     assert!(!host.join("none").exists());
     lab.ok(&["rm", "-f", &pod]);
     assert!(host.join("new-file").exists() && host.join("made/deep").exists(), "what is the host's stays");
@@ -818,4 +818,70 @@ spec:
     // A line that was not ended is one all the same.
     assert!(matches!(lines.last(), Some(("stdout", "P" | "F", "end"))), "{:?}", lines.last());
     assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o077, 0, "logs are root's");
+}
+
+#[test]
+fn volumes_are_mounted_inside_of_the_read_only_files_of_others() {
+    let lab = Lab::new();
+    lab.start_ready(&format!(
+        r#"
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: app}}
+data: {{app.conf: hello}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: nested}}
+spec:
+  terminationGracePeriodSeconds: 1
+  securityContext: {{fsGroup: 7}}
+  volumes:
+  - {{name: config, configMap: {{name: app}}}}
+  - {{name: more, configMap: {{name: app}}}}
+  - {{name: scratch, emptyDir: {{}}}}
+  containers:
+  - name: app
+    image: box
+    command: [sh, -c, "{UNTIL_TERM}"]
+    volumeMounts:
+    - {{name: config, mountPath: /etc/app}}
+    - {{name: more, mountPath: /etc/app/conf.d/more}}
+    - {{name: scratch, mountPath: /etc/app/conf.d/more/scratch}}
+"#
+    ));
+    let script = "cd /etc/app && cat app.conf conf.d/more/app.conf && touch conf.d/more/scratch/x && ! touch conf.d/x 2>&1 \
+        && stat -c %a-%g conf.d";
+    let seen = lab.sh("nested", "app", script);
+    assert_eq!(seen, "hellohellotouch: conf.d/x: Read-only file system\n2755-7\n");
+}
+
+#[test]
+fn home_is_that_of_the_user_for_the_container_its_hooks_and_exec() {
+    let lab = Lab::new();
+    let bundle = lab.dir.join("image");
+    own_bundle(&bundle);
+    fs::write(bundle.join("config.json"), config().to_string()).unwrap();
+    let accounts = bundle.join("rootfs/etc/passwd");
+    fs::remove_file(&accounts).unwrap(); // a link, which the write would follow
+    fs::write(&accounts, "root:x:0:0::/root:\nweb:x:7:7::/srv/web:\n").unwrap();
+    lab.start_ready(&format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: home}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: root
+    image: ./image
+    command: [sh, -c, "echo of $HOME; {UNTIL_TERM}"]
+    lifecycle: {{postStart: {{exec: {{command: [sh, -c, "echo $HOME > /hooked"]}}}}}}
+  - {{name: web, image: ./image, command: [sh, -c, "echo of $HOME; {UNTIL_TERM}"], securityContext: {{runAsUser: 7}}}}
+"#
+    ));
+    assert_eq!(lab.ok(&["logs", "home", "-c", "root"]), "of /root\n");
+    assert_eq!(lab.ok(&["logs", "home", "-c", "web"]), "of /srv/web\n");
+    assert_eq!(lab.sh("home", "root", "cat /hooked; echo ~"), "/root\n/root\n");
+    assert_eq!(lab.ok(&["exec", "home", "-c", "web", "--", "sh", "-c", "echo $HOME"]), "/srv/web\n");
 }

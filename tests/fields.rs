@@ -137,10 +137,6 @@ fn what_a_manifest_asks_for_in_vain_is_refused() {
         ),
         (pod("  volumes: [{name: v, emptyDir: {medium: HugePages}}]\n", ""), "medium: HugePages is not"),
         (
-            pod("", "    livenessProbe: {httpGet: {port: 443, scheme: HTTPS}}\n"),
-            "scheme: HTTPS is not supported yet",
-        ),
-        (
             pod(
                 "",
                 "    env: [{name: A, valueFrom: {fieldRef: {apiVersion: v2, fieldPath: metadata.name}}}]\n",

@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::Bench;
 use crate::command::{milliseconds, succeed, timed};
 use crate::oci::sleeper;
+use crate::pods::REST;
 use crate::table::median;
 
 const CONTAINERS: usize = 100;
@@ -83,6 +84,7 @@ impl Bench {
             succeed(self.pod().args(["wait", name, "--for=Ready"]));
             times.push(milliseconds(start));
         }
+        std::thread::sleep(REST); // for the last of them
         for name in &names {
             memory.push(self.memory_of_pod(name) as f64);
         }

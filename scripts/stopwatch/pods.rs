@@ -14,7 +14,7 @@ use crate::oci::sleeper;
 use crate::table::{Runner, at_most, head, interleave, median, report};
 
 /// How long after its start the memory of a pod is looked at.
-const REST: Duration = Duration::from_secs(3);
+pub const REST: Duration = Duration::from_secs(3);
 
 pub fn measure(bench: &Bench) {
     println!();

@@ -13,6 +13,7 @@ use oci_spec::runtime::Spec;
 
 pub use find::candidates;
 pub use merge::{MergeContext, merge};
+pub use process::needs_accounts;
 
 use crate::manifest::Problem;
 use crate::plan::refuse::refuse_in_pods;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, User};
+use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities, Process, Spec, User};
 
 use super::MergeContext;
-use crate::manifest::Container;
 use crate::manifest::env;
 use crate::manifest::expand::{Variables, expand_all};
 use crate::manifest::read::TRACERS;
+use crate::manifest::{Container, PodSecurity};
 
 /// What a bundle without PATH gets; the same as with containerd.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -19,12 +19,14 @@ pub fn merge(base: &Process, container: &Container, context: &MergeContext) -> R
     let own = env::variables(container, &context.downward);
     let mut process = base.clone();
     process.set_args(Some(args(base, container, &own)?));
-    process.set_env(Some(all_variables(base, &context.hostname, &own)));
     if let Some(directory) = &container.working_dir {
         process.set_cwd(directory.into());
     }
     ensure!(process.cwd().is_absolute(), "process.cwd {}: not absolute", process.cwd().display());
-    process.set_user(user(base, container, context)?);
+    let user = user(base, container, context)?;
+    let home = context.accounts.home(user.uid()).unwrap_or("/");
+    process.set_env(Some(all_variables(base, &context.hostname, &own, home)));
+    process.set_user(user);
     process.set_capabilities(Some(capabilities(base, container, context)?));
     // Without a word in the manifest the bundle's own choice stays.
     if let Some(allowed) = container.security.allow_privilege_escalation {
@@ -58,8 +60,17 @@ fn args(base: &Process, container: &Container, env: &Variables) -> Result<Vec<St
     Ok(args)
 }
 
-/// The bundle's variables, `HOSTNAME`, the manifest's; each name once, a later one wins in the place of the first.
-fn all_variables(base: &Process, hostname: &str, own: &Variables) -> Vec<String> {
+/// Whether a container can only be made with the accounts of its image: for the groups of a user that the manifest chooses, or
+/// for a home directory that the bundle does not name.
+pub fn needs_accounts(bundle: &Spec, container: &Container, pod: &PodSecurity) -> bool {
+    let env = bundle.process().as_ref().and_then(|process| process.env().as_ref());
+    let has_home = env.is_some_and(|env| env.iter().any(|variable| variable.starts_with("HOME=/")));
+    container.security.run_as_user.or(pod.run_as_user).is_some() || !has_home
+}
+
+/// The bundle's variables, `HOSTNAME`, the manifest's; each name once, a later one wins in the place of the first. Without a
+/// `HOME` among them it is the user's, as with runc and crun.
+fn all_variables(base: &Process, hostname: &str, own: &Variables, home: &str) -> Vec<String> {
     let mut env = Variables::default();
     env.set("PATH", PATH);
     for variable in base.env().iter().flatten() {
@@ -68,6 +79,9 @@ fn all_variables(base: &Process, hostname: &str, own: &Variables) -> Vec<String>
     }
     env.set("HOSTNAME", hostname);
     own.iter().for_each(|(name, value)| env.set(name, value));
+    if env.get("HOME").is_none_or(str::is_empty) {
+        env.set("HOME", home);
+    }
     env.iter().map(|(name, value)| format!("{name}={value}")).collect()
 }
 

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Capability, LinuxNamespaceType, Mount, Process};
 use serde_json::json;
 
+use super::accounts::Accounts;
 use super::*;
 use crate::manifest::{Container, Pod, load};
 
@@ -224,10 +225,10 @@ fn command_and_args_follow_kubernetes() {
 #[test]
 fn variables_are_the_bundles_then_the_hostname_then_the_manifests() {
     let env = |lines: &str| process(&merged(lines)).env().clone().unwrap();
-    assert_eq!(env(""), ["PATH=/bin", "TERM=xterm", "HOSTNAME=web-pod"]);
+    assert_eq!(env(""), ["PATH=/bin", "TERM=xterm", "HOSTNAME=web-pod", "HOME=/"]);
     let lines = "    env: [{name: A, value: x}, {name: TERM, value: $(A)}, {name: B, value: $(PATH)}, {name: A, value: z}, {name: HOSTNAME, value: h}]\n";
     // Only the manifest's own variables are expanded; those of the bundle are not known to Kubernetes.
-    assert_eq!(env(lines), ["PATH=/bin", "TERM=x", "HOSTNAME=h", "A=z", "B=$(PATH)"]);
+    assert_eq!(env(lines), ["PATH=/bin", "TERM=x", "HOSTNAME=h", "A=z", "B=$(PATH)", "HOME=/"]);
     let bare =
         merge(&bundle(json!({"process": {"env": ["X", "Y=a=b"]}})), &container(""), &context()).unwrap();
     assert_eq!(
@@ -236,9 +237,28 @@ fn variables_are_the_bundles_then_the_hostname_then_the_manifests() {
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "X=",
             "Y=a=b",
-            "HOSTNAME=web-pod"
+            "HOSTNAME=web-pod",
+            "HOME=/"
         ]
     );
+}
+
+#[test]
+fn the_home_directory_is_the_manifests_the_bundles_or_the_users() {
+    let accounts =
+        Accounts { passwd: "root:x:0:0::/root:\nweb:x:7:7::/srv/web:\n".into(), ..Accounts::default() };
+    let context = MergeContext { accounts, ..context() };
+    let home = |base: serde_json::Value, lines: &str| {
+        let spec = merge(&bundle(json!({"process": base})), &container(lines), &context).unwrap();
+        let env = process(&spec).env().clone().unwrap();
+        env.iter().find_map(|variable| variable.strip_prefix("HOME=").map(str::to_owned)).unwrap()
+    };
+    assert_eq!(home(json!({}), ""), "/root");
+    assert_eq!(home(json!({}), "    securityContext: {runAsUser: 7}\n"), "/srv/web");
+    assert_eq!(home(json!({}), "    securityContext: {runAsUser: 8}\n"), "/");
+    assert_eq!(home(json!({"env": ["HOME=/of/bundle"]}), ""), "/of/bundle");
+    assert_eq!(home(json!({"env": ["HOME=/of/bundle"]}), "    env: [{name: HOME, value: /own}]\n"), "/own");
+    assert_eq!(home(json!({}), "    env: [{name: HOME, value: ''}]\n"), "/root");
 }
 
 #[test]
@@ -372,7 +392,7 @@ fn the_namespaces_are_pid_mount_and_cgroup() {
 #[test]
 fn volumes_are_bound_with_their_access_and_propagation() {
     let spec = merged(
-        "    volumeMounts:\n    - {name: data, mountPath: /a}\n    - {name: other, mountPath: /b, readOnly: true, mountPropagation: HostToContainer}\n    - {name: data, mountPath: /c, mountPropagation: Bidirectional}\n",
+        "    volumeMounts:\n    - {name: data, mountPath: /a}\n    - {name: other, mountPath: /b, readOnly: true, mountPropagation: HostToContainer}\n    - {name: data, mountPath: /c, mountPropagation: Bidirectional}\n    securityContext: {privileged: true}\n",
     );
     let a = mount_at(&spec, "/a");
     assert_eq!((a.source().as_deref(), a.typ().as_deref()), (Some(Path::new("/s/data")), Some("bind")));

@@ -60,8 +60,17 @@ pub fn needed(container: BorrowedFd, door: &Door, stdio: &Stdio) -> Vec<RawFd> {
     keep
 }
 
-/// Runs the command as a child of this process, though a helper does the joining: setns(2) would move this process too.
-pub fn spawn(exec: Exec) -> Result<Launched> {
+/// Who joins the container's namespaces, before the command is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Joins {
+    /// This process, which is there for nothing else.
+    Itself,
+    /// A helper of this process, which stays where it is: setns(2) would move it.
+    Helper,
+}
+
+/// Runs the command as a child of this process.
+pub fn spawn(exec: Exec, who: Joins) -> Result<Launched> {
     let (reader, writer): (PipeReader, PipeWriter) = std::io::pipe().context("make report pipe")?;
     let door = exec.cgroup.door()?;
     exec.maps.map_or(Ok(()), |maps| give_from_outside(&exec.stdio, exec.steps, maps))?;
@@ -89,7 +98,10 @@ pub fn spawn(exec: Exec) -> Result<Launched> {
         };
         become_command(&door, &stdio, exec.terminal.is_some(), exec.steps, exec.preserve, writer)
     };
-    let child = process::spawn_through(&keep, enter, 0, None, main)?;
+    let child = match who {
+        Joins::Itself => enter().and_then(|()| process::fork(0, None, main))?,
+        Joins::Helper => process::spawn_through(&keep, enter, 0, None, main)?,
+    };
     Ok(Launched { child, report: reader })
 }
 

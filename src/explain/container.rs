@@ -553,7 +553,10 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
             let made = format!("mknod -m {:o} {path} {}{numbers}", node.mode, node.kind);
             let owner = (node.uid, node.gid) != (0, 0);
             let owned = owner.then(|| format!("chown {}:{} {path}", node.uid, node.gid));
-            return [made].into_iter().chain(owned).collect();
+            let parent =
+                node.path.rsplit_once('/').map(|(parent, _)| parent).filter(|parent| *parent != "/dev");
+            let parent = parent.map(|parent| format!("mkdir -p {}", inside(parent)));
+            return parent.into_iter().chain([made]).chain(owned).collect();
         }
         Step::Link { path, target } => format!("ln -s {target} {}", inside(path)),
         // A shell cannot make one and go on in it.

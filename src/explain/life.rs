@@ -201,10 +201,11 @@ fn handler_lines(
             lines.extend(steps_as_lines(&who, &steps, &place, &mut State::default()));
             Ok(lines)
         }
-        Handler::HttpGet { host, port, path, .. } => {
+        Handler::HttpGet { https, host, port, path, .. } => {
             let host = host.as_deref().unwrap_or("127.0.0.1");
-            let shell = format!("nsenter --target PID --net wget -qO- http://{host}:{port}{path}");
-            let does = format!("ask http://{host}:{port}{path} as the {what} of {name}");
+            let scheme = if *https { "https" } else { "http" };
+            let shell = format!("nsenter --target PID --net wget -qO- {scheme}://{host}:{port}{path}");
+            let does = format!("ask {scheme}://{host}:{port}{path} as the {what} of {name}");
             let asks = vec![
                 call("sendto", ["socket", "…", "…", "MSG_NOSIGNAL", "NULL", "0"])
                     .each("piece of the request"),

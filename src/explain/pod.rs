@@ -9,7 +9,7 @@ use super::call::{Call, call, clone3, mkdir, open, replace_file, tmpfs, tmpfs_by
 use super::container::{self, State};
 use super::{Assumptions, Bundle, Explanation, Line, cgroup, life, reason, sandbox};
 use crate::bundle::accounts::Accounts;
-use crate::bundle::{MergeContext, merge};
+use crate::bundle::{MergeContext, merge, needs_accounts};
 use crate::manifest::{Container, Downward, HostPathType, Manifest, Pod, SubPath, VolumeMount, VolumeSource};
 use crate::plan::sandbox::{SandboxSpec, steps};
 use crate::plan::{self, Plan, Rootfs, Step};
@@ -324,7 +324,9 @@ impl<'a> Story<'a> {
             if let VolumeSource::HostPath { path, kind } = &volume.source {
                 let path = PathBuf::from(path);
                 calls.extend(match kind {
-                    HostPathType::DirectoryOrCreate => Some(container::make_host_path(&path)),
+                    HostPathType::Any | HostPathType::DirectoryOrCreate => {
+                        Some(container::make_host_path(&path))
+                    }
                     HostPathType::FileOrCreate => Some(
                         open(&path, "O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC", Some(0o644))
                             .when("it is not there yet"),
@@ -341,14 +343,13 @@ impl<'a> Story<'a> {
         line(INIT, "layer", does, calls, Some(by_hand))
     }
 
-    /// The manifest chooses the user: who that is in the image decides on its groups.
-    fn chooses_user(&self, position: usize) -> bool {
-        let own = &self.pod.containers[position].security;
-        own.run_as_user.or(self.pod.security.run_as_user).is_some()
+    fn needs_accounts(&self, position: usize) -> bool {
+        let (_, spec) = self.bundles[position];
+        needs_accounts(spec, &self.pod.containers[position], &self.pod.security)
     }
 
     fn accounts(&self, position: usize) -> Accounts {
-        let known = self.host.accounts.get(position).filter(|_| self.chooses_user(position));
+        let known = self.host.accounts.get(position).filter(|_| self.needs_accounts(position));
         known.cloned().unwrap_or_default()
     }
 
@@ -363,7 +364,7 @@ impl<'a> Story<'a> {
         ];
         let does = format!("look up the user of {} in its image", instance.container.name);
         let shell = format!("cat {0}/etc/passwd {0}/etc/group", rootfs.display());
-        self.chooses_user(instance.position).then(|| line(INIT, "accounts", does, calls, Some(shell)))
+        self.needs_accounts(instance.position).then(|| line(INIT, "accounts", does, calls, Some(shell)))
     }
 
     /// `subPath`: each part of a volume is bound at a place of the pod's own, where no container can exchange it.

@@ -51,8 +51,8 @@ pub fn of_pod(step: &str) -> Reason {
             &["tmpfs(5)", "fsopen(2)", "move_mount(2)"],
         ),
         "accounts" => (
-            "runAsUser is a number; the groups of that user stand in the image's own files, which are looked up inside of \
-             the image and nowhere else",
+            "a user is a number; its groups and its home directory stand in the image's own files, which are looked up inside \
+             of the image and nowhere else",
             &["passwd(5)", "group(5)", "openat2(2)"],
         ),
         "spec" => (

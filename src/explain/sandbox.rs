@@ -9,8 +9,8 @@ use super::call::{
 };
 use super::container::{enter_by_hand, enter_tasks, open_tasks};
 use super::shell;
-use crate::manifest::{Pod, VolumeSource};
-use crate::plan::sandbox::SandboxStep;
+use crate::manifest::{Pod, Volume, VolumeSource};
+use crate::plan::sandbox::{SandboxStep, mount_points};
 
 /// Where the sandbox is made.
 pub struct Place<'a> {
@@ -34,8 +34,8 @@ impl Place<'_> {
             |name: &'static str, what: &str| group.as_ref().map(|group| call(name, [what, "-1", group]));
         let mut calls = Vec::from_iter(own("lchown", &path(place)));
         calls.extend(group.iter().map(|_| call("chmod", [path(place), "02777".to_owned()])));
-        let source = self.pod.volumes.iter().find(|volume| volume.name == name).map(|volume| &volume.source);
-        let Some(VolumeSource::Files(files)) = source else { return calls };
+        let volume = self.pod.volumes.iter().find(|volume| volume.name == name);
+        let Some(volume @ Volume { source: VolumeSource::Files(files), .. }) = volume else { return calls };
         let directory = |calls: &mut Vec<Call>| {
             calls.push(call("mkdir", ["…", "0777"]));
             calls.extend(own("lchown", "…"));
@@ -62,6 +62,7 @@ impl Place<'_> {
             calls.push(call("symlink", ["…", "…"]));
             calls.extend(own("lchown", "…"));
         }
+        mount_points(self.pod, volume).iter().for_each(|_| directory(&mut calls));
         calls
     }
 }

@@ -1,5 +1,8 @@
 //! Waiting for several things at once: poll(2), and signals as something to read, signalfd(2).
 
+use std::collections::HashSet;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollTimeout, poll};
@@ -20,5 +23,22 @@ pub fn any(descriptors: &mut [PollFd], timeout: PollTimeout) -> Result<i32> {
         Ok(ready) => Ok(ready),
         Err(Errno::EINTR) => Ok(0),
         Err(error) => Err(error).context("poll"),
+    }
+}
+
+/// The descriptors at which the last poll(2) found something: with hundreds open, looking at all costs more than what is found.
+#[derive(Debug, Default)]
+pub struct Ready(HashSet<RawFd>);
+
+impl Ready {
+    /// Those of a poll that has just returned.
+    pub fn of(descriptors: &[PollFd]) -> Ready {
+        let ready = descriptors.iter().filter(|one| one.any() != Some(false));
+        Ready(ready.map(|one| one.as_fd().as_raw_fd()).collect())
+    }
+
+    /// Something was found there.
+    pub fn has(&self, descriptor: impl AsFd) -> bool {
+        self.0.contains(&descriptor.as_fd().as_raw_fd())
     }
 }

@@ -80,7 +80,7 @@ impl Checker {
 
     fn field(&mut self, entry: &Entry, field: &Field, path: &str, quiet: bool) {
         let node = &entry.value;
-        if node.value == Value::Null {
+        if node.value == Value::Null || field.is_unset_by(node.text()) {
             return;
         }
         // `[]` says nothing in any group; `{}` does, because it chooses a type of volume or handler.

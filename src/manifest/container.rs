@@ -173,6 +173,8 @@ fn ports(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Vec<ContainerP
 }
 
 fn mounts(node: &Node, path: &str, pod: &Pod, problems: &mut Vec<Problem>) -> Vec<VolumeMount> {
+    let is_privileged =
+        node.get("securityContext").and_then(|security| flag(security, "privileged")) == Some(true);
     let mut mounts = Vec::new();
     let mut seen = HashSet::new();
     for (index, item) in node.get("volumeMounts").map(Node::items).unwrap_or_default().iter().enumerate() {
@@ -198,11 +200,15 @@ fn mounts(node: &Node, path: &str, pod: &Pod, problems: &mut Vec<Problem>) -> Ve
             Some("Bidirectional") => Propagation::Bidirectional,
             _ => Propagation::None,
         };
-        if let (Propagation::Bidirectional, Some(VolumeSource::HostPath { .. })) = (propagation, source)
-            && let Some(node) = item.get("mountPropagation")
-        {
-            let message = "Bidirectional is not supported on a hostPath: mounts of a pod never reach the host; use HostToContainer";
-            problems.push(node.error(format!("{path}.mountPropagation: {message}")));
+        if let (Propagation::Bidirectional, Some(node)) = (propagation, item.get("mountPropagation")) {
+            if let Some(VolumeSource::HostPath { .. }) = source {
+                let why = "Bidirectional is not supported on a hostPath: mounts of a pod never reach the host; use HostToContainer";
+                problems.push(node.error(format!("{path}.mountPropagation: {why}")));
+            } else if !is_privileged {
+                let why = "a cluster accepts Bidirectional from privileged containers only";
+                let why = format!("{path}.mountPropagation: {why}");
+                problems.push(Problem::warning(node.line, node.column, why));
+            }
         }
         let given_read_only = flag(item, "readOnly").unwrap_or(false);
         // Files that were projected are read-only whatever the manifest says, as with a kubelet.
@@ -286,7 +292,7 @@ fn no_such_volume(volume: &str, pod: &Pod) -> String {
 
 fn rules(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Vec<RestartRule> {
     let Some(list) = node.get("restartPolicyRules") else { return Vec::new() };
-    if node.get("restartPolicy").is_none() && !list.items().is_empty() {
+    if text(node, "restartPolicy").is_none() && !list.items().is_empty() {
         problems
             .push(list.error(format!("{path}.restartPolicyRules needs the container's own restartPolicy")));
     }

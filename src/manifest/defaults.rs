@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::quantity::Quantity;
+use super::schema::{POD, Shape, Table};
 
 /// Fields of an object dumped from a cluster that describe that cluster's pod, not this one.
 const ANOTHER_PODS: [&str; 8] = [
@@ -18,6 +19,7 @@ const ANOTHER_PODS: [&str; 8] = [
 
 /// Fills in the defaults of a checked Pod document.
 pub fn apply(mut pod: Value) -> Value {
+    leave_out_empty(&mut pod, &POD);
     if let Some(pod) = pod.as_object_mut() {
         pod.remove("status");
     }
@@ -44,11 +46,25 @@ pub fn apply(mut pod: Value) -> Value {
     pod
 }
 
-/// Sets a field that is absent or empty text.
+/// Leaves out what empty text leaves unset.
+fn leave_out_empty(object: &mut Value, table: &Table) {
+    let Some(object) = object.as_object_mut() else { return };
+    object.retain(|name, value| {
+        let Some(field) = table.fields.iter().find(|field| field.name == name) else { return true };
+        match (field.shape, &mut *value) {
+            (Shape::Object(table), value) => leave_out_empty(value, table),
+            (Shape::List(table), Value::Array(items)) => {
+                items.iter_mut().for_each(|item| leave_out_empty(item, table));
+            }
+            _ => {}
+        }
+        !field.is_unset_by(value.as_str())
+    });
+}
+
+/// Sets a field that is absent.
 fn default(object: &mut Map<String, Value>, name: &str, value: impl Into<Value>) {
-    if object.get(name).is_none_or(|old| old.is_null() || old == "") {
-        object.insert(name.to_owned(), value.into());
-    }
+    object.entry(name).or_insert_with(|| value.into());
 }
 
 /// Sets a number that is absent or 0.

@@ -115,11 +115,10 @@ fn handler(node: &Node, path: &str, context: &Context, problems: &mut Vec<Proble
 }
 
 fn http_get(node: &Node, path: &str, context: &Context, problems: &mut Vec<Problem>) -> Option<Handler> {
-    // All of this becomes lines of a request; nothing may begin a line of its own.
-    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+    // All of this becomes lines of a request; nothing may begin a line of its own. The sender encodes what a URL cannot hold.
     let mut target = text(node, "path").unwrap_or("/".to_owned());
-    if !plain(&target) {
-        complain(node, "path", path, "has characters that must be percent-encoded in a URL", problems);
+    if target.chars().any(char::is_control) {
+        complain(node, "path", path, "has control characters in it", problems);
     }
     if !target.starts_with('/') {
         target.insert(0, '/');
@@ -138,7 +137,8 @@ fn http_get(node: &Node, path: &str, context: &Context, problems: &mut Vec<Probl
         headers.push((name.to_owned(), value.to_owned()));
     }
     let host = host(node, path, problems);
-    Some(Handler::HttpGet { host, port: port(node, path, context, problems)?, path: target, headers })
+    let https = text(node, "scheme").as_deref() == Some("HTTPS");
+    Some(Handler::HttpGet { https, host, port: port(node, path, context, problems)?, path: target, headers })
 }
 
 fn host(node: &Node, path: &str, problems: &mut Vec<Problem>) -> Option<String> {

@@ -11,6 +11,9 @@ use super::read::{checked, default_hostname, flag, text};
 
 /// The domain that a kubelet has been told when nobody chose another one.
 const CLUSTER_DOMAIN: &str = "cluster.local";
+/// What a kubelet's `/etc/hosts` says of IPv6.
+const SIX: &str = "::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\n\
+    fe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n";
 /// Longest host name that the kernel takes.
 const LONGEST: usize = 64;
 /// What resolvers read: more would be passed over.
@@ -186,10 +189,10 @@ impl Pod {
             (short, None) => short,
         };
         let mut text = match self.host_network {
-            true => format!("# made by barepod (host network)\n{}\n", host.trim_end()),
-            false => format!(
-                "# made by barepod\n{ADDRESS}\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{ADDRESS}\t{own}\n"
-            ),
+            true => format!("# Kubernetes-managed hosts file (host network).\n{}\n", host.trim_end()),
+            false => {
+                format!("# Kubernetes-managed hosts file.\n{ADDRESS}\tlocalhost\n{SIX}{ADDRESS}\t{own}\n")
+            }
         };
         if !self.names.aliases.is_empty() {
             text.push_str("\n# Entries added by HostAliases.\n");

@@ -37,7 +37,7 @@ pub use resources::{Amounts, Resources};
 
 use config::{Configs, Kind};
 
-use node::Node;
+use node::{Node, Value};
 
 /// A manifest that can be run.
 #[derive(Debug, Clone)]
@@ -50,11 +50,16 @@ pub struct Manifest {
     pub warnings: Vec<Problem>,
 }
 
-/// Reads a manifest: one Pod and the ConfigMaps and Secrets that it needs, as YAML or JSON, in any order. The error has every problem in the order of the text, then the warnings.
+/// Reads a manifest: one Pod and the ConfigMaps and Secrets that it needs, as YAML or JSON, in any order, in a List or not.
+/// The error has every problem in the order of the text, then the warnings.
 pub fn load(text: &str) -> Result<Manifest, Vec<Problem>> {
-    let documents = node::parse(text).map_err(|problem| vec![problem])?;
+    let stream = node::parse(text).map_err(|problem| vec![problem])?;
     let mut problems = Vec::new();
-    let Documents { pod, configs } = sort(&documents, &mut problems);
+    for list in stream.iter().filter(|document| items(document).is_some()) {
+        problems.extend(check::check(list, &schema::LIST));
+        check_version(list, "List", &mut problems);
+    }
+    let Documents { pod, configs } = sort(&documents(&stream), &mut problems);
     let Some(document) = pod else { return Err(tidy(problems)) };
     problems.extend(check::check(document, &schema::POD));
     let configs = Configs::read(&configs, &read::namespace(document, &mut Vec::new()), &mut problems);
@@ -74,6 +79,21 @@ fn tidy(mut problems: Vec<Problem>) -> Vec<Problem> {
     problems
 }
 
+/// The documents of a stream, in which a List, as `kubectl get -o yaml` prints it, stands for its items.
+pub fn documents(stream: &[Node]) -> Vec<&Node> {
+    stream.iter().flat_map(|document| items(document).unwrap_or(std::slice::from_ref(document))).collect()
+}
+
+/// The items of a List; `None` if the document is no such thing.
+fn items(document: &Node) -> Option<&[Node]> {
+    match document.get("items").map(|node| &node.value) {
+        _ if document.get("kind").and_then(Node::text) != Some("List") => None,
+        None => Some(&[]),
+        Some(Value::List(items)) => Some(items),
+        Some(_) => None,
+    }
+}
+
 /// The documents of a manifest.
 struct Documents<'a> {
     pod: Option<&'a Node>,
@@ -81,10 +101,10 @@ struct Documents<'a> {
 }
 
 /// The one Pod among the documents, its ConfigMaps and Secrets; the others are problems.
-fn sort<'a>(documents: &'a [Node], problems: &mut Vec<Problem>) -> Documents<'a> {
+fn sort<'a>(documents: &[&'a Node], problems: &mut Vec<Problem>) -> Documents<'a> {
     let mut found = Documents { pod: None, configs: Vec::new() };
     let mut others = 0;
-    for document in documents {
+    for &document in documents {
         let kind = document.get("kind").and_then(Node::text);
         match kind {
             Some("ConfigMap") => found.configs.push((Kind::ConfigMap, document)),
@@ -125,7 +145,8 @@ fn check_version(document: &Node, kind: &str, problems: &mut Vec<Problem>) {
 fn wrong_kind(kind: &str) -> String {
     let kind_shown = problem::quoted(kind);
     match kind {
-        "List" | "PodList" => format!("kind: {kind} is not supported: one manifest describes one pod"),
+        "List" => "kind: List: its items are no list".to_owned(),
+        "PodList" => format!("kind: {kind} is not supported: one manifest describes one pod"),
         "Deployment"
         | "ReplicaSet"
         | "StatefulSet"

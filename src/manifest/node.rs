@@ -20,6 +20,8 @@ const DEEPEST: usize = 64;
 const BUDGET: usize = 16 << 20;
 /// Weight of a node without its text.
 const NODE: usize = 64;
+/// Weight of beginning anew behind a document of JSON: up to 1024 characters of the next have been scanned in vain.
+const ANEW: usize = 16 << 10;
 
 /// A value and where it begins.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,7 +41,7 @@ pub enum Value {
     Null,
     /// A boolean, and how it was written.
     Bool(bool, String),
-    /// A number: its value if that is an integer, and how it was written.
+    /// A number: its value if it is written as an integer, and how it was written.
     Number(Option<i64>, String),
     /// Text.
     String(String),
@@ -88,9 +90,17 @@ impl Node {
         if let Value::String(text) = &self.value { Some(text) } else { None }
     }
 
-    /// The integer, if it is one.
+    /// The integer, if it is one; `5.0` and `1e2` are, as for `kubectl`, which makes JSON of them first.
     pub fn integer(&self) -> Option<i64> {
-        if let Value::Number(integer, _) = self.value { integer } else { None }
+        match &self.value {
+            Value::Number(None, text) => {
+                let number = text.parse().ok().filter(|number: &f64| number.fract() == 0.0);
+                // As a float, the largest integer is one more than it is.
+                number.filter(|number| number.abs() < i64::MAX as f64).map(|number| number as i64)
+            }
+            Value::Number(integer, _) => *integer,
+            _ => None,
+        }
     }
 
     /// The boolean, if it is one.
@@ -116,10 +126,10 @@ impl Node {
         match &self.value {
             Value::Null => Json::Null,
             Value::Bool(value, _) => Json::Bool(*value),
-            Value::Number(Some(integer), _) => Json::from(*integer),
-            Value::Number(None, text) => {
+            Value::Number(_, text) => {
                 // JSON has no infinity; what is too large stays as it was written.
-                let number = text.parse().ok().and_then(serde_json::Number::from_f64);
+                let float = || text.parse().ok().and_then(serde_json::Number::from_f64);
+                let number = self.integer().map(Into::into).or_else(float);
                 number.map_or(Json::String(text.clone()), Json::Number)
             }
             Value::String(text) => Json::String(text.clone()),
@@ -144,7 +154,8 @@ impl Node {
     }
 }
 
-/// Reads a stream of documents; empty ones are left out. The first thing wrong ends it.
+/// Reads a stream of documents; empty ones are left out. The first thing wrong ends it. In a stream of JSON nothing needs to
+/// stand between two documents.
 pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > LONGEST {
@@ -154,11 +165,22 @@ pub fn parse(text: &str) -> Result<Vec<Node>, Problem> {
     let text = &join_surrogates(text);
     let mut builder =
         Builder { frames: Vec::new(), anchors: HashMap::new(), budget: BUDGET, documents: Vec::new() };
-    for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| at(*error.marker(), error.info()))?;
-        builder.take(event, span.start)?;
+    let mut rest = Some((text.as_ref(), Marker::new(0, 1, 0)));
+    while let Some((text, start)) = rest {
+        rest = builder.read(text, start)?;
     }
     Ok(builder.documents)
+}
+
+/// `kubectl` takes for JSON what begins with a brace.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with('{')
+}
+
+/// A place in a text that itself begins at `start`.
+fn from(start: Marker, place: Marker) -> Marker {
+    let column = if place.line() == 1 { start.col() + place.col() } else { place.col() };
+    Marker::new(start.index() + place.index(), start.line() + place.line() - 1, column)
 }
 
 fn at(place: Marker, message: impl Into<String>) -> Problem {
@@ -193,7 +215,7 @@ fn refuse_bad_characters(text: &str) -> Result<(), Problem> {
 /// in which such an escape would be plain text.
 fn join_surrogates(text: &str) -> Cow<'_, str> {
     const PAIR: usize = "\\ud83d\\ude00".len();
-    if !text.trim_start().starts_with('{') || !text.contains("\\u") {
+    if !is_json(text) || !text.contains("\\u") {
         return Cow::Borrowed(text);
     }
     let half = |at: usize| {
@@ -246,6 +268,27 @@ struct Builder {
 }
 
 impl Builder {
+    /// Reads the documents of a text that begins at `start`. Gives the rest, and where it begins, when another document of
+    /// JSON follows one without a mark between them, of which YAML knows nothing.
+    fn read<'a>(&mut self, text: &'a str, start: Marker) -> Result<Option<(&'a str, Marker)>, Problem> {
+        let (json, mut rest, mut passed) = (is_json(text), text.chars(), 0);
+        for event in Parser::new_from_str(text) {
+            let (event, span) = event.map_err(|error| at(from(start, *error.marker()), error.info()))?;
+            let is_end = event == Event::MappingEnd;
+            self.take(event, from(start, span.start))?;
+            if json && is_end && self.frames.is_empty() {
+                rest.by_ref().take(span.end.index().saturating_sub(passed)).for_each(drop);
+                passed = span.end.index();
+                if is_json(rest.as_str()) {
+                    let end = from(start, span.end);
+                    self.spend(ANEW, end)?;
+                    return Ok(Some((rest.as_str(), end)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     fn take(&mut self, event: Event, place: Marker) -> Result<(), Problem> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {

@@ -39,7 +39,9 @@ fn scalars_are_read_as_kubectl_reads_them() {
         ("1_000", json!(1000)),
         ("-5", json!(-5)),
         ("1.5", json!(1.5)),
-        ("1e3", json!(1000.0)),
+        ("1e3", json!(1000)),
+        ("-5.0", json!(-5)),
+        ("9223372036854775808", json!(9223372036854775808.0)),
         ("1e999", json!("1e999")),
         (".inf", json!(".inf")),
         ("1:30", json!("1:30")),
@@ -109,6 +111,45 @@ fn several_documents_are_several_nodes_and_empty_ones_are_none() {
     assert_eq!(parse("---\na: 1\n---\n---\n# only a comment\n---\nb: 2\n...\n").unwrap().len(), 2);
     assert!(parse("").unwrap().is_empty());
     assert!(parse("# nothing\n").unwrap().is_empty());
+}
+
+#[test]
+fn documents_of_json_need_nothing_between_them() {
+    for text in [
+        "{\"a\": 1}\n{\"b\": {\"c\": 2}}\n",
+        " {\"a\":1}{\"b\":{\"c\":2}}",
+        "{\"a\": 1}\r\n\r\n\t {\"b\": {\"c\": 2}}\n---\n",
+        "{\"a\": 1}\n---\nb: {c: 2}\n",
+    ] {
+        let documents: Vec<_> = parse(text).unwrap().iter().map(|node| node.json().to_string()).collect();
+        assert_eq!(documents, [r#"{"a":1}"#, r#"{"b":{"c":2}}"#], "{text}");
+    }
+    assert_eq!(parse("{\"a\": \"}{\"}").unwrap().len(), 1);
+    for broken in ["{} x", "{}]", "{}, {}", "---\n{}\n{}\n", "a: 1\n{}\n"] {
+        fails(broken);
+    }
+}
+
+#[test]
+fn a_place_in_a_later_document_of_json_counts_from_the_beginning() {
+    for (text, place) in [
+        ("{\"a\": 1}\n {\"b\": 2}", (2, 3)),
+        ("{\"a\": \"é😀\"} {\"b\": 2}", (1, 14)),
+        ("{\n\"a\": 1\n} {}{\"b\": 2}", (3, 6)),
+    ] {
+        let documents = parse(text).unwrap();
+        let entry = &documents.last().unwrap().entries()[0];
+        assert_eq!((entry.line, entry.column), place, "{text}");
+    }
+    assert_eq!(fails("{\"a\": 1}\n{\"b\": 1,\n \"b\": 2}"), (3, 2, "duplicate key \"b\"".to_owned()));
+    assert_eq!(fails("{}\n{}\n}").0, 3);
+}
+
+#[test]
+fn far_too_many_documents_of_json_are_refused() {
+    assert_eq!(parse(&"{}".repeat(1000)).unwrap().len(), 1000);
+    assert!(fails(&"{}".repeat(LONGEST / 2)).2.contains("too much"));
+    assert_eq!(parse(&"{}\n---\n".repeat(LONGEST / 7)).unwrap().len(), LONGEST / 7);
 }
 
 #[test]

@@ -262,6 +262,8 @@ pub enum Handler {
     Exec(Vec<String>),
     /// A GET request.
     HttpGet {
+        /// Whether it goes through TLS.
+        https: bool,
         /// Host; the pod itself by default.
         host: Option<String>,
         /// Port number; a named port is already looked up.

@@ -72,6 +72,22 @@ impl Quantity {
         self.nano.is_multiple_of(NANO)
     }
 
+    /// So many thousandths.
+    pub fn of_millis(millis: u64) -> Quantity {
+        Quantity { nano: u128::from(millis) * (NANO / 1000), format: Format::Decimal }
+    }
+
+    /// So many units, written in powers of 1024 where that is shorter.
+    pub fn of_units(units: u64) -> Quantity {
+        let format = if units.is_multiple_of(1024) { Format::Binary } else { Format::Decimal };
+        Quantity { nano: u128::from(units) * NANO, format }
+    }
+
+    /// More than the other, however they are written.
+    pub fn exceeds(self, other: Quantity) -> bool {
+        self.nano > other.nano
+    }
+
     /// The same amount, however it is written.
     pub fn is_same_amount(self, other: Quantity) -> bool {
         self.nano == other.nano

@@ -56,6 +56,7 @@ pub fn pod(document: &Node, configs: &Configs, problems: &mut Vec<Problem>) -> P
     refuse_host_sysctls(spec, &pod, problems);
     let around = Around { spec, pod: &pod, configs, containers: &containers };
     pod.containers = read_containers(&around, problems);
+    pod.compare_own_resources(spec, problems);
     pod.default_own_requests();
     refuse_tracers(&pod, problems);
     pod
@@ -404,9 +405,10 @@ fn amounts(node: Option<&Node>, path: &str, problems: &mut Vec<Problem>) -> Amou
             "cpu" => amounts.cpu = amount.map(Quantity::millis),
             "memory" => {
                 amounts.memory = amount.map(Quantity::units);
-                if amount.is_some_and(|amount| !amount.is_whole()) {
+                if let Some(amount) = amount.filter(|amount| !amount.is_whole()) {
                     let message = format!(
-                        "{path}[\"memory\"]: part of a byte is rounded up; m means thousandths, M millions"
+                        "{path}[\"memory\"]: fractional byte value \"{amount}\" should be an integer; it is rounded up: m means \
+                         thousandths, M millions"
                     );
                     problems.push(Problem::warning(entry.value.line, entry.value.column, message));
                 }

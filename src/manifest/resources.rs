@@ -3,7 +3,10 @@
 use anyhow::{Context, Result};
 use oci_spec::runtime::{LinuxCpuBuilder, LinuxMemoryBuilder, LinuxResources, LinuxResourcesBuilder};
 
+use super::node::Node;
 use super::pod::{Container, Pod};
+use super::problem::Problem;
+use super::quantity::Quantity;
 use crate::lifecycle::model::Kind;
 
 /// Length of a cpu period in microseconds.
@@ -21,6 +24,18 @@ pub struct Amounts {
 impl Amounts {
     fn or(self, other: Amounts) -> Amounts {
         Amounts { cpu: self.cpu.or(other.cpu), memory: self.memory.or(other.memory) }
+    }
+
+    /// By the names that a manifest has for them.
+    fn named(self) -> [(&'static str, Option<Quantity>); 2] {
+        [("cpu", self.cpu.map(Quantity::of_millis)), ("memory", self.memory.map(Quantity::of_units))]
+    }
+
+    /// Those of which there is more here than the other allows: name, amount here, amount there.
+    fn beyond(self, other: Amounts) -> impl Iterator<Item = (&'static str, Quantity, Quantity)> {
+        let both = self.named().into_iter().zip(other.named());
+        both.filter_map(|((name, here), (_, there))| Some((name, here?, there?)))
+            .filter(|(_, here, there)| here.exceeds(*there))
     }
 }
 
@@ -67,7 +82,38 @@ fn quota(millis: u64) -> i64 {
     i64::try_from(millis.saturating_mul(PERIOD) / 1000).unwrap_or(i64::MAX).max(1000)
 }
 
+/// The place of an amount below a `resources` node.
+fn place<'a>(resources: Option<&'a Node>, list: &str, name: &str) -> Option<&'a Node> {
+    resources?.get(list)?.get(name)
+}
+
 impl Pod {
+    /// The API server's rules for `spec.resources` beside those of the containers (KEP-2837): it covers what they request
+    /// together, and none of `containers` has a limit above it. To be asked before requests that are left out have their
+    /// defaults.
+    pub(super) fn compare_own_resources(&self, spec: &Node, problems: &mut Vec<Problem>) {
+        let Resources { requests, limits } = self.resources;
+        let own = spec.get("resources");
+        // A request that is left out becomes what the containers ask for, and that may not exceed the limit.
+        for (name, sum, _) in self.sum().requests.beyond(requests.or(limits)) {
+            let list = if place(own, "requests", name).is_some() { "requests" } else { "limits" };
+            let message = format!(
+                "spec.resources.{list}[\"{name}\"]: must be greater than or equal to aggregate container requests of {sum}"
+            );
+            problems.extend(place(own, list, name).map(|node| node.error(message)));
+        }
+        let apps = self.containers.iter().filter(|container| container.kind == Kind::App);
+        let nodes = spec.get("containers").map(Node::items).unwrap_or_default();
+        for (index, (node, container)) in nodes.iter().zip(apps).enumerate() {
+            for (name, _, limit) in container.resources.limits.beyond(limits) {
+                let message = format!(
+                    "spec.containers[{index}].resources.limits[\"{name}\"]: must be less than or equal to pod limits of {limit}"
+                );
+                problems.extend(place(node.get("resources"), "limits", name).map(|node| node.error(message)));
+            }
+        }
+    }
+
     /// Requests and limits of the whole pod: `spec.resources` where it says something, else what the containers add up to.
     pub fn effective_resources(&self) -> Resources {
         let sum = self.sum();

@@ -1,10 +1,11 @@
 //! The steps of the sandbox: what the pod init does, in order, before it starts the first container.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::manifest::{Pod, VolumeSource};
+use crate::manifest::{Pod, Volume, VolumeMount, VolumeSource};
 
 /// One step of the pod init.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -97,6 +98,38 @@ impl SandboxSpec {
             v2,
         }
     }
+}
+
+/// The directories in a volume of files at which other volumes are mounted, parents first, without those that are there because
+/// of the files: a kubelet makes them too, since nobody can later, when the volume is read-only.
+pub fn mount_points(pod: &Pod, volume: &Volume) -> Vec<String> {
+    let VolumeSource::Files(files) = &volume.source else { return Vec::new() };
+    let below = |path: &str, above: &str| Some(path.strip_prefix(above)?.strip_prefix('/')?.to_owned());
+    let mut known: BTreeSet<String> = files.iter().flat_map(|file| prefixes(&file.path)).collect();
+    let mut made = Vec::new();
+    for container in &pod.containers {
+        let mounts = &container.mounts;
+        let here = mounts.iter().filter(|mount| mount.volume == volume.name && mount.sub_path.is_none());
+        for outer in here {
+            for inner in mounts {
+                let is_between = |between: &&VolumeMount| {
+                    below(&between.path, &outer.path).is_some() && below(&inner.path, &between.path).is_some()
+                };
+                if let Some(place) = below(&inner.path, &outer.path)
+                    && !mounts.iter().any(|mount| is_between(&mount))
+                {
+                    made.extend(prefixes(&place).filter(|directory| known.insert(directory.clone())));
+                }
+            }
+        }
+    }
+    made
+}
+
+/// `a`, `a/b`, `a/b/c`.
+fn prefixes(path: &str) -> impl Iterator<Item = String> {
+    let ends = path.match_indices('/').map(|(at, _)| at).chain([path.len()]);
+    ends.map(|end| path[..end].to_owned())
 }
 
 /// The `CLONE_NEW*` flags of the pod init: the namespaces that make the sandbox. The host name goes with the network, as with

@@ -15,7 +15,8 @@ use super::start::{Message, Wait};
 use super::supervisor::Supervisor;
 use crate::container::child::Said;
 use crate::container::launch::take_said;
-use crate::kernel::{poll, process, sealed};
+use crate::kernel::poll::{self, Ready};
+use crate::kernel::{process, sealed};
 use crate::lifecycle::model::{Event, Exit, Fact, ProbeKind, ProbeResult};
 
 /// At most this much output of one stream is moved before others get their turn.
@@ -32,8 +33,8 @@ const GATHERING: Duration = Duration::from_micros(200);
 const CLEARING: Duration = Duration::from_millis(10);
 
 impl Supervisor {
-    /// Waits until something can be read or a time has come.
-    pub(super) fn wait(&self) -> Result<()> {
+    /// Waits until something can be read or a time has come; where something can be read.
+    pub(super) fn wait(&self) -> Result<Ready> {
         let mut descriptors = Vec::new();
         let mut add = |fd| descriptors.push(PollFd::new(fd, PollFlags::POLLIN));
         add(self.signals.as_fd());
@@ -70,7 +71,7 @@ impl Supervisor {
         if ready > 0 && descriptors[..others].iter().all(|one| one.any() != Some(true)) {
             std::thread::sleep(GATHERING);
         }
-        Ok(())
+        Ok(Ready::of(&descriptors))
     }
 
     fn time_out(&self) -> PollTimeout {
@@ -101,7 +102,8 @@ impl Supervisor {
 
     /// A host that shuts down asks its processes to end; for a pod that means the same as `stop`.
     fn take_signals(&mut self) -> Result<()> {
-        while self.signals.read_signal().context("read signalfd")?.is_some() {
+        while self.ready.has(&self.signals) && self.signals.read_signal().context("read signalfd")?.is_some()
+        {
             self.inbox.push_back(Event::Stop { grace: self.lifecycle.spec().grace });
         }
         Ok(())
@@ -110,7 +112,7 @@ impl Supervisor {
     /// Without PID 1 of the shared namespace nothing in it can run or be started: the pod is lost.
     fn watch_reaper(&self) -> Result<()> {
         match &self.sandbox.reaper {
-            Some(reaper) if process::readable(reaper.pidfd.as_fd(), Duration::ZERO)? => {
+            Some(reaper) if self.ready.has(&reaper.pidfd) => {
                 bail!("the first process of the shared process namespace was killed")
             }
             _ => Ok(()),
@@ -118,6 +120,9 @@ impl Supervisor {
     }
 
     fn answer_requests(&mut self) {
+        if !self.sandbox.control.may_have_news(&self.ready) {
+            return;
+        }
         for Asked { request, descriptors, from } in self.sandbox.control.requests() {
             let done = match request {
                 Request::Stop { grace } => {
@@ -154,8 +159,8 @@ impl Supervisor {
                 still_running.push(running);
                 continue;
             }
-            running.pump(now, PIECE)?;
-            if running.ended.is_none() {
+            running.pump(now, PIECE, &mut self.piece, |pipe| self.ready.has(pipe))?;
+            if running.ended.is_none() && self.ready.has(&running.child.pidfd) {
                 running.ended = ended(&running.child)?;
                 if running.ended.is_some() {
                     // Read before the cgroup goes; a cgroup that cannot be read tells of no kills.
@@ -238,7 +243,7 @@ impl Supervisor {
         now: SystemTime,
     ) -> Result<()> {
         // What it left in the pipes is at most their capacity; whoever still writes there is not this instance.
-        running.pump(now, PIPE_CAPACITY)?;
+        running.pump(now, PIPE_CAPACITY, &mut self.piece, |_| true)?;
         running.log.finish(now);
         if self.is_ephemeral(running.instance) {
             self.ephemeral_ended(&running, code, signal);
@@ -304,13 +309,12 @@ impl Supervisor {
                     ProbeKind::Liveness => &container.liveness,
                     ProbeKind::Readiness => &container.readiness,
                 };
-                let warned = handler.as_ref().is_some_and(|(handler, _)| helper.warned(handler));
+                let says = handler.as_ref().and_then(|(handler, _)| helper.says(handler));
                 let result = match code {
                     _ if helper.timed_out => ProbeResult::Failure,
                     _ if not_executed.is_some() => ProbeResult::Unknown,
                     0 => ProbeResult::Success,
-                    _ if warned => ProbeResult::Warning,
-                    _ => ProbeResult::Failure,
+                    _ => says.unwrap_or(ProbeResult::Failure),
                 };
                 // Only a command that ran and ended by itself has an exit code to tell.
                 let code = match not_executed {

@@ -17,6 +17,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::pass;
+use crate::kernel::poll::Ready;
 
 /// File name of the socket in the pod's directory.
 pub const CONTROL: &str = "control";
@@ -127,6 +128,11 @@ impl Server {
     pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         std::iter::once(self.listener.as_fd())
             .chain(self.connections.iter().map(|connection| connection.stream.as_fd()))
+    }
+
+    /// Whether [`Server::requests`] is worth a call. Of those who have said nothing some may have had their time.
+    pub fn may_have_news(&self, ready: &Ready) -> bool {
+        !self.connections.is_empty() || ready.has(&self.listener)
     }
 
     /// Takes what has arrived; gives every complete request, to be answered. Never blocks.

@@ -10,11 +10,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use super::http::{self, Answer, Get};
 use super::instance::{Running, read_available};
 use crate::container::child::Said;
-use crate::container::exec::{self, Exec};
+use crate::container::exec::{self, Exec, Joins};
 use crate::container::launch::{Launched, Stdio, null, take_said};
 use crate::kernel::namespace::CONTAINER;
 use crate::kernel::process::{self, Child, Placement};
-use crate::lifecycle::model::{HookKind, Instance, ProbeKind, Time};
+use crate::lifecycle::model::{HookKind, Instance, ProbeKind, ProbeResult, Time};
 use crate::manifest::Handler;
 use crate::plan;
 use crate::words::cut;
@@ -58,6 +58,10 @@ const WORDS: usize = 1000;
 
 /// Exit code of a forked helper whose success is worth a warning.
 const WARNING: i32 = 3;
+/// Exit code of a forked helper that has found nothing out.
+const UNKNOWN: i32 = 4;
+/// A forked helper keeps to its time by itself, and knows what it was doing when that was over; it is killed so much later.
+const SLACK: Duration = Duration::from_secs(1);
 
 /// Starts a hook or probe.
 pub fn start(
@@ -69,12 +73,12 @@ pub fn start(
 ) -> Result<Helper> {
     let (output, writer) = std::io::pipe().context("make output pipe")?;
     fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
-    let (child, report) = match handler {
+    let (child, report, slack) = match handler {
         Handler::Exec(command) => {
             let steps = plan::exec_steps(&running.process, running.filter.as_ref(), command)?;
             let stdio = Stdio { input: null()?, output: writer.try_clone()?.into(), error: writer.into() };
             let container = running.child.pidfd.as_fd();
-            let Launched { child, report } = exec::spawn(Exec {
+            let command = Exec {
                 container,
                 cgroup: &running.cgroup,
                 namespaces: CONTAINER,
@@ -86,10 +90,11 @@ pub fn start(
                 maps: None,
                 oom_score_adj: None,
                 resource_group: None,
-            })?;
+            };
+            let Launched { child, report } = exec::spawn(command, Joins::Helper)?;
             fcntl(report.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
                 .context("make report pipe non-blocking")?;
-            (child, Some(report))
+            (child, Some(report), Duration::ZERO)
         }
         Handler::HttpGet { .. } | Handler::Tcp { .. } | Handler::Sleep(_) => {
             let is_hook = matches!(purpose, Purpose::Hook(_));
@@ -98,10 +103,10 @@ pub fn start(
                 &Placement { keep: Some(vec![writer.as_raw_fd()]), ..Placement::default() },
                 move || network(handler, is_hook, timeout, writer),
             )?;
-            (child, None)
+            (child, None, SLACK)
         }
     };
-    let deadline = timeout.map(|timeout| now + timeout);
+    let deadline = timeout.map(|timeout| now + timeout + slack);
     let text = Vec::new();
     Ok(Helper {
         instance: running.instance,
@@ -121,8 +126,9 @@ fn network(handler: &Handler, is_hook: bool, timeout: Duration, mut say: std::io
     use std::io::Write;
     const POD: &str = "127.0.0.1";
     let result = match handler {
-        Handler::HttpGet { host, port, path, headers } => {
-            let get = Get { host: host.as_deref().unwrap_or(POD), port: *port, path, headers, timeout };
+        Handler::HttpGet { https, host, port, path, headers } => {
+            let host = host.as_deref().unwrap_or(POD);
+            let get = Get { https: *https, host, port: *port, path, headers, timeout };
             if is_hook { http::hook(&get).map(|()| Answer::Good) } else { http::probe(&get) }
         }
         Handler::Tcp { host, port } => {
@@ -133,7 +139,8 @@ fn network(handler: &Handler, is_hook: bool, timeout: Duration, mut say: std::io
     };
     let (code, words) = match result {
         Ok(Answer::Good) => (0, String::new()),
-        Ok(Answer::ElsewhereTo(to)) => (WARNING, format!("Probe terminated redirects, Response body: {to}")),
+        Ok(Answer::Redirect(body)) => (WARNING, format!("Probe terminated redirects, Response body: {body}")),
+        Ok(Answer::Unfinished(why)) => (UNKNOWN, why),
         Err(error) => (1, format!("{error:#}")),
     };
     say.write_all(words.as_bytes()).ok(); // without words the exit code still tells
@@ -173,8 +180,13 @@ impl Helper {
         failed.map(|why| cut(&why, WORDS))
     }
 
-    /// It succeeded, but with something to tell.
-    pub fn warned(&self, handler: &Handler) -> bool {
-        self.ended == Some(WARNING) && !matches!(handler, Handler::Exec(_))
+    /// What the exit code of a helper that is no command says beside success and failure.
+    pub fn says(&self, handler: &Handler) -> Option<ProbeResult> {
+        match self.ended? {
+            _ if matches!(handler, Handler::Exec(_)) => None,
+            WARNING => Some(ProbeResult::Warning),
+            UNKNOWN => Some(ProbeResult::Unknown),
+            _ => None,
+        }
     }
 }

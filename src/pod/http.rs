@@ -1,13 +1,22 @@
 //! HTTP and TCP of hooks and probes: done by a forked helper in the pod's network namespace, never by the pod init.
+//!
+//! As a kubelet does it: certificates are not verified, no proxy is asked, redirects are followed on the same host only.
 
+use std::io::Read;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
+use ureq::config::AutoHeaderValue;
+use ureq::http::Response;
+use ureq::tls::TlsConfig;
+use ureq::{Agent, Body};
 
 /// A GET request.
 #[derive(Debug, Clone)]
 pub struct Get<'a> {
+    /// Whether it goes through TLS.
+    pub https: bool,
     /// Host; the pod's own address by default.
     pub host: &'a str,
     /// Port.
@@ -23,32 +32,48 @@ pub struct Get<'a> {
 /// What a probe's request came to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// 200–399 (R81).
+    /// 200–299, or what a redirect led to was that (R81).
     Good,
-    /// A redirect to another host, which is not followed (R81).
-    ElsewhereTo(String),
+    /// A redirect that is not followed, since it leads to another host or nowhere, with the body of the answer (R81).
+    Redirect(String),
+    /// The answer began well but did not end: no result at all (R83).
+    Unfinished(String),
 }
+
+/// So much of a body is waited for, and no more of it is read.
+const LONGEST_BODY: u64 = 10 * 1024;
+/// As Go's client and the kubelet have it.
+const MOST_REDIRECTS: usize = 10;
+/// These redirect; other answers from 300 on do not, whatever their headers.
+const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// A hook is content with any answer (R51): only a failed exchange is an error.
 pub fn hook(get: &Get) -> Result<()> {
-    send(get, get.path).map(drop)
+    let answer = exchange(get, "lifecycle");
+    match answer {
+        // What a server without TLS says to a client that begins with it.
+        Err(error) if get.https && format!("{error:#}").contains("InvalidContentType") => {
+            let with = |(name, _): &&(String, String)| !name.eq_ignore_ascii_case("authorization");
+            let headers: Vec<_> = get.headers.iter().filter(with).cloned().collect();
+            exchange(&Get { https: false, headers: &headers, ..*get }, "lifecycle").map(drop)
+        }
+        answer => answer.map(drop),
+    }
 }
 
-/// A probe wants 200–399; redirects on the same host are followed, at most ten (R81).
+/// A probe wants 200–399 (R81).
 pub fn probe(get: &Get) -> Result<Answer> {
-    let mut path = get.path.to_owned();
-    for _ in 0..10 {
-        let (status, location) = send(get, &path)?;
-        match (status, location) {
-            (300..400, Some(location)) => match same_host(&location, get.host, get.port) {
-                Some(next) => path = next,
-                None => return Ok(Answer::ElsewhereTo(location)),
-            },
-            (200..400, _) => return Ok(Answer::Good),
-            _ => bail!("HTTP probe failed with statuscode: {status}"),
-        }
+    let response = exchange(get, "probe")?;
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    if let Err(error) = response.into_body().into_reader().take(LONGEST_BODY).read_to_end(&mut body) {
+        return Ok(Answer::Unfinished(format!("read the body: {error}")));
     }
-    bail!("stopped after 10 redirects")
+    match status {
+        200..300 => Ok(Answer::Good),
+        300..400 => Ok(Answer::Redirect(String::from_utf8_lossy(&body).into_owned())),
+        _ => bail!("HTTP probe failed with statuscode: {status}"),
+    }
 }
 
 /// tcpSocket: that it can be connected to is all (R82).
@@ -63,48 +88,154 @@ pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<()> {
     Err(last.context("no address")?).with_context(|| format!("dial tcp {host}:{port}"))
 }
 
-fn send(get: &Get, path: &str) -> Result<(u16, Option<String>)> {
-    let host = if get.host.contains(':') { format!("[{}]", get.host) } else { get.host.to_owned() };
-    let url = format!("http://{host}:{}/{}", get.port, path.trim_start_matches('/'));
-    let mut request = minreq::get(&url)
-        .with_follow_redirects(false)
-        .with_timeout(get.timeout.as_secs().max(1))
-        .with_max_headers_size(64 * 1024)
-        .with_max_status_line_length(4096)
-        .with_header("User-Agent", "barepod-probe")
-        .with_header("Accept", "*/*")
-        .with_header("Connection", "close");
-    for (name, value) in get.headers {
-        request = request.with_header(name, value);
+/// Asks, and follows redirects as long as they stay on the host.
+fn exchange(get: &Get, agent: &str) -> Result<Response<Body>> {
+    let deadline = Instant::now() + get.timeout;
+    let mut place = Place {
+        https: get.https,
+        host: get.host.to_owned(),
+        port: get.port,
+        path: format!("/{}", get.path.trim_start_matches('/')),
+    };
+    for _ in 0..=MOST_REDIRECTS {
+        let url = place.url();
+        let left = deadline.saturating_duration_since(Instant::now());
+        let response = send(&url, get.headers, agent, left).with_context(|| format!("Get {url:?}"))?;
+        let location = response.headers().get("location").and_then(|location| location.to_str().ok());
+        let next = location.and_then(|location| place.then(location));
+        match next.filter(|_| REDIRECTS.contains(&response.status().as_u16())) {
+            Some(next) if next.host == get.host => place = next,
+            _ => return Ok(response),
+        }
     }
-    // Lazily: the body is nobody's business here and may be endless.
-    let response = request.send_lazy().map_err(|error| anyhow::anyhow!("Get {url:?}: {error}"))?;
-    let mut headers = response.headers.iter();
-    let location =
-        headers.find(|(name, _)| name.eq_ignore_ascii_case("location")).map(|(_, value)| value.clone());
-    Ok((response.status_code, location))
+    bail!("stopped after {MOST_REDIRECTS} redirects")
 }
 
-/// The path of a redirect that stays on this host and port; `None` when it leads elsewhere.
-fn same_host(location: &str, host: &str, port: u16) -> Option<String> {
-    if location.starts_with('/') && !location.starts_with("//") {
-        return Some(location.to_owned());
+fn send(url: &str, headers: &[(String, String)], agent: &str, timeout: Duration) -> Result<Response<Body>> {
+    let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
+    let or = |name, default: &str| match given(name) {
+        true => AutoHeaderValue::None,
+        false => AutoHeaderValue::from(default),
+    };
+    let config = Agent::config_builder()
+        .tls_config(TlsConfig::builder().disable_verification(true).build())
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_global(Some(timeout))
+        // What access logs filter for; the version is that of the types that the manifest is compared with.
+        .user_agent(or("User-Agent", &format!("kube-{agent}/1.35")))
+        .accept(or("Accept", "*/*"))
+        .build();
+    let mut request = config.new_agent().get(url).header("Connection", "close");
+    // An empty Accept asks for none.
+    let is_sent =
+        |(name, value): &&(String, String)| !(name.eq_ignore_ascii_case("accept") && value.is_empty());
+    for (name, value) in headers.iter().filter(is_sent) {
+        request = request.header(name, value);
     }
-    let rest = location.strip_prefix("http://").or(location.strip_prefix("//"))?;
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (to, to_port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
-    (to == host && to_port.parse() == Ok(port)).then(|| format!("/{path}"))
+    request.call().map_err(|error| match error {
+        ureq::Error::Timeout(_) => anyhow!("context deadline exceeded"),
+        error => error.into(),
+    })
+}
+
+/// Where a request goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    https: bool,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl Place {
+    fn url(&self) -> String {
+        let Place { https, host, port, path } = self;
+        let scheme = if *https { "https" } else { "http" };
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        format!("{scheme}://{host}:{port}{}", encoded(path))
+    }
+
+    /// Where a `Location` leads from here (RFC 3986, section 5.2); `None` when that is no place of HTTP.
+    fn then(&self, location: &str) -> Option<Place> {
+        let location = location.split('#').next().unwrap_or_default();
+        let (https, rest) = match location.split_once("://") {
+            Some(("https", rest)) => (true, rest),
+            Some(("http", rest)) => (false, rest),
+            Some((scheme, _)) if !scheme.contains(['/', '?']) => return None,
+            _ => match location.strip_prefix("//") {
+                Some(rest) => (self.https, rest),
+                None => return Some(Place { path: self.path_then(location), ..self.clone() }),
+            },
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
+        let default = if https { 443 } else { 80 };
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+            _ => (authority, default),
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Some(Place { https, host, port, path })
+    }
+
+    /// The same for what is a path, or a part of one.
+    fn path_then(&self, location: &str) -> String {
+        let path = self.path.split('?').next().unwrap_or_default();
+        let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
+        match location.chars().next() {
+            None => self.path.clone(),
+            Some('/') => location.to_owned(),
+            Some('?') => format!("{path}{location}"),
+            Some(_) => format!("{folder}{location}"),
+        }
+    }
+}
+
+/// What may not stand in a URL as it is, percent-encoded.
+fn encoded(path: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&byte);
+    path.bytes()
+        .map(|byte| if plain(byte) { char::from(byte).into() } else { format!("%{byte:02X}") })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn place(url: &str) -> Option<Place> {
+        let here = Place { https: false, host: "127.0.0.1".into(), port: 8080, path: "/a/b?c=d".into() };
+        here.then(url)
+    }
+
     #[test]
-    fn redirects_are_followed_on_the_same_host_only() {
-        assert_eq!(same_host("/healthz", "127.0.0.1", 80).as_deref(), Some("/healthz"));
-        assert_eq!(same_host("http://127.0.0.1:8080/x", "127.0.0.1", 8080).as_deref(), Some("/x"));
-        assert_eq!(same_host("http://127.0.0.1/x", "127.0.0.1", 8080), None);
-        assert_eq!(same_host("http://example.test/x", "127.0.0.1", 80), None);
+    fn a_location_leads_on_from_where_one_is() {
+        let url = |location: &str| place(location).map(|place| place.url());
+        for (location, leads_to) in [
+            ("/healthz", "http://127.0.0.1:8080/healthz"),
+            ("x", "http://127.0.0.1:8080/a/x"),
+            ("?q=1", "http://127.0.0.1:8080/a/b?q=1"),
+            ("", "http://127.0.0.1:8080/a/b?c=d"),
+            ("http://127.0.0.1/x#y", "http://127.0.0.1:80/x"),
+            ("http://127.0.0.1:9090", "http://127.0.0.1:9090/"),
+            ("https://127.0.0.1?q", "https://127.0.0.1:443/?q"),
+            ("//example.test/x", "http://example.test:80/x"),
+            ("http://[::1]:81/x", "http://[::1]:81/x"),
+            ("http://[::1]/x", "http://[::1]:80/x"),
+            ("http://a@b.test/", "http://b.test:80/"),
+            ("/to?back=http://x.test/", "http://127.0.0.1:8080/to?back=http://x.test/"),
+        ] {
+            assert_eq!(url(location).as_deref(), Some(leads_to), "{location}");
+        }
+        assert_eq!(place("ftp://127.0.0.1/"), None);
+        assert_eq!(place("http://127.0.0.1:many/"), None);
+    }
+
+    #[test]
+    fn what_is_no_url_is_encoded() {
+        assert_eq!(encoded("/a b/ü?x=%20|y"), "/a%20b/%C3%BC?x=%20%7Cy");
     }
 }

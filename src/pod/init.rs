@@ -23,7 +23,7 @@ use crate::kernel::process::{self, Child};
 use crate::kernel::{identity, mount, network, sys};
 use crate::lifecycle::fact::Fact;
 use crate::manifest::VolumeSource;
-use crate::plan::sandbox::{SandboxSpec, SandboxStep, steps};
+use crate::plan::sandbox::{SandboxSpec, SandboxStep, mount_points, steps};
 
 /// The sandbox, made.
 pub struct Sandbox {
@@ -184,10 +184,11 @@ impl Making<'_> {
 fn fill(blueprint: &Blueprint, volume: &str, place: &Path) -> Result<()> {
     let pod = &blueprint.manifest.pod;
     files::own(place, pod.security.fs_group)?;
-    let found = pod.volumes.iter().find(|one| one.name == volume).map(|one| &one.source);
-    match found {
-        Some(VolumeSource::Files(list)) => {
-            files::fill(place, list, &blueprint.downward(), pod.security.fs_group, blueprint.started)
+    let volume = pod.volumes.iter().find(|one| one.name == volume).context("it is not in the manifest")?;
+    match &volume.source {
+        VolumeSource::Files(list) => {
+            let (points, group) = (mount_points(pod, volume), pod.security.fs_group);
+            files::fill(place, list, &points, &blueprint.downward(), group, blueprint.started)
         }
         _ => Ok(()),
     }

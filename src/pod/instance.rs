@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{PipeReader, Read};
+use std::io::{ErrorKind, PipeReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ use crate::kernel::{machine, mount, pass};
 use crate::lifecycle::model::Instance;
 use crate::manifest::{Container, Pod, env};
 use crate::plan::{self, Rootfs};
+
+/// Output is read in pieces of this size: a little more than a pipe holds (pipe(7)), so that one read takes all there is.
+pub(super) const PIECE: usize = 68 * 1024;
 
 /// A container instance whose process has been made.
 pub struct Running {
@@ -184,10 +187,9 @@ fn context(sandbox: &Sandbox, origin: &Origin, message_file: &Path) -> Result<bu
     })
 }
 
-/// The image's accounts, if the manifest chooses the user.
+/// The image's accounts, if the container needs them.
 fn accounts(pod: &Pod, origin: &Origin) -> Result<Accounts> {
-    let own = &origin.container.security;
-    if own.run_as_user.or(pod.security.run_as_user).is_none() {
+    if !bundle::needs_accounts(&origin.bundle.spec, origin.container, &pod.security) {
         return Ok(Accounts::default());
     }
     let bundle = origin.bundle;
@@ -344,23 +346,18 @@ fn output_pipe() -> Result<(PipeReader, std::io::PipeWriter)> {
 
 /// Reads what a non-blocking pipe has into `into`, at most `limit` bytes; false at end of file.
 pub fn read_available(pipe: &mut PipeReader, into: &mut Vec<u8>, limit: usize) -> Result<bool> {
-    let mut piece = [0; 32 * 1024];
-    let mut total = 0;
-    while total < limit {
-        match pipe.read(&mut piece) {
-            Ok(0) => return Ok(false),
-            Ok(length) => {
-                into.extend_from_slice(&piece[..length]);
-                total += length;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => break,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            // A terminal says so when nobody has its other end open.
-            Err(error) if error.raw_os_error() == Some(libc::EIO) => return Ok(false),
-            Err(error) => return Err(error).context("read pipe"),
-        }
+    // What was read before an error is in `into`.
+    is_open(pipe.take(limit as u64).read_to_end(into).map(|length| length == limit))
+}
+
+/// Whether there may be more in a non-blocking pipe, from what its last read said of that.
+fn is_open(read: std::io::Result<bool>) -> Result<bool> {
+    match read {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(true),
+        // A terminal says so when nobody has its other end open.
+        Err(error) if error.raw_os_error() == Some(libc::EIO) => Ok(false),
+        read => read.context("read pipe"),
     }
-    Ok(true)
 }
 
 impl Running {
@@ -382,17 +379,30 @@ impl Running {
         Ok(())
     }
 
-    /// Moves a bounded amount of output to the log; closes streams that have ended.
-    pub fn pump(&mut self, now: SystemTime, limit: usize) -> Result<()> {
+    /// Moves a bounded amount of output to the log, through `piece`, from those streams that `is_ready`; closes those that have
+    /// ended.
+    pub fn pump(
+        &mut self,
+        now: SystemTime,
+        limit: usize,
+        piece: &mut [u8],
+        is_ready: impl Fn(&PipeReader) -> bool,
+    ) -> Result<()> {
         for (stream, pipe) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&mut self.outputs) {
-            let mut piece = Vec::new();
-            let open = match pipe {
-                Some(reader) => read_available(reader, &mut piece, limit)?,
-                None => continue,
+            let Some(reader) = pipe.as_mut().filter(|pipe| is_ready(pipe)) else { continue };
+            let mut total = 0;
+            let open = loop {
+                let read = reader.read(piece);
+                if let Ok(length) = read {
+                    self.log.write(stream, &piece[..length], now);
+                    total += length;
+                    // Less than there was room for: that was all.
+                    if length == piece.len() && total < limit {
+                        continue;
+                    }
+                }
+                break is_open(read.map(|length| length > 0))?;
             };
-            if !piece.is_empty() {
-                self.log.write(stream, &piece, now);
-            }
             if !open {
                 *pipe = None;
             }

@@ -20,8 +20,8 @@ pub const LONGEST: usize = 16 * 1024;
 const MAX_SIZE: u64 = 10 << 20;
 /// Files per instance, the current one included (`containerLogMaxFiles`).
 const MAX_FILES: usize = 5;
-/// Lines are collected up to about this size for one write(2).
-const BATCH: usize = 64 * 1024;
+/// Lines are collected up to about this size for one write(2): less than the allocator gives back to the kernel each time.
+const BATCH: usize = 48 * 1024;
 
 /// Which output of the container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use crate::kernel::process::{self, Child, Placement};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::model::{Backoff, Kind};
 use crate::manifest::{Downward, Manifest};
-use crate::object::{ContainerHost, Host, pod_object};
+use crate::object::{ContainerHost, Facts, Host, pod_object};
 use crate::plan::sandbox;
 
 /// Everything a pod is made from; it passes to the pod init by staying in memory.
@@ -241,8 +241,11 @@ fn first_record(blueprint: &Blueprint) -> Record {
     let containers = &blueprint.manifest.pod.containers;
     // The pod before anything has happened: Pending, everything waiting.
     let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
-    let snapshot = lifecycle.snapshot(Duration::ZERO);
-    let host = blueprint.host(&vec![None; containers.len()]);
+    let facts = Facts {
+        snapshot: lifecycle.snapshot(Duration::ZERO),
+        host: blueprint.host(&vec![None; containers.len()]),
+        ephemeral: Vec::new(),
+    };
     let name = |container: &crate::manifest::Container| ContainerName {
         name: container.name.clone(),
         app: container.kind == Kind::App,
@@ -255,7 +258,7 @@ fn first_record(blueprint: &Blueprint) -> Record {
         instances: Vec::new(),
         ended: false,
         containers: containers.iter().map(name).collect(),
-        object: pod_object(&blueprint.manifest.object, &snapshot, lifecycle.spec(), &host),
+        object: pod_object(&blueprint.manifest.object, lifecycle.spec(), &facts),
     }
 }
 

@@ -18,7 +18,7 @@ use super::instance::{self, Origin, Running, Streams};
 use super::pause::Pause;
 use super::start::Message;
 use super::store::{Record, write_record};
-use crate::kernel::poll;
+use crate::kernel::poll::{self, Ready};
 use crate::kernel::process::{self, Identity};
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::fact::Entry;
@@ -26,7 +26,7 @@ use crate::lifecycle::model::{
     Action, Event, Fact, HookKind, Instance, Note, Phase, ProbeKind, ProbeResult, Time,
 };
 use crate::manifest::Handler;
-use crate::object::{add_ephemeral, pod_object};
+use crate::object::{self, Facts};
 
 /// The supervisor's state: what runs, and what the lifecycle thinks of it.
 pub struct Supervisor {
@@ -35,8 +35,14 @@ pub struct Supervisor {
     /// SIGTERM and SIGINT, which reach a PID 1 only like this.
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
+    /// At which descriptors something has happened.
+    pub(super) ready: Ready,
+    /// What output goes through.
+    pub(super) piece: Vec<u8>,
     pub(super) helpers: Vec<Helper>,
     pub(super) record: Record,
+    /// What the Pod object on disk says; `None` when it is not known to say what the record does.
+    written: Option<Facts>,
     container_ids: Vec<Option<String>>,
     /// What happened and has not been handed to the lifecycle yet.
     pub(super) inbox: VecDeque<Event>,
@@ -65,8 +71,6 @@ impl Supervisor {
         let init = Identity::of(process::own_host_pid()?)?;
         let begun = Fact::Begun { init: init.pid };
         record.init = Some(init);
-        // So that the first comparison sees a change: the record on disk does not know its pod init yet.
-        record.object = serde_json::Value::Null;
         record.network_namespace = Some(crate::kernel::namespace::inode("/proc/self/ns/net")?);
         let lifecycle = Lifecycle::new(blueprint.manifest.pod.lifecycle(blueprint.backoff));
         let containers = lifecycle.spec().containers.len();
@@ -75,8 +79,11 @@ impl Supervisor {
             lifecycle,
             signals,
             running: Vec::new(),
+            ready: Ready::default(),
+            piece: vec![0; instance::PIECE],
             helpers: Vec::new(),
             record,
+            written: None,
             container_ids: vec![None; containers],
             inbox: VecDeque::new(),
             agenda: VecDeque::new(),
@@ -116,7 +123,7 @@ impl Supervisor {
             if self.over {
                 return self.finish();
             }
-            self.wait()?;
+            self.ready = self.wait()?;
             self.collect()?;
         }
     }
@@ -218,7 +225,7 @@ impl Supervisor {
         match instance::start(&self.sandbox, origin) {
             Ok(running) => {
                 let name = &running.record.container;
-                let id = format!("barepod://{}_{name}_{}", self.sandbox.blueprint.uid, instance.attempt);
+                let id = object::container_id(&self.sandbox.blueprint.uid, name, instance.attempt);
                 self.container_ids[instance.container] = Some(id);
                 self.running.push(running);
             }
@@ -323,25 +330,24 @@ impl Supervisor {
     /// Replaces the record when there is something new to say.
     fn write_down(&mut self) -> Result<()> {
         let blueprint = &self.sandbox.blueprint;
-        let host = blueprint.host(&self.container_ids);
-        let snapshot = self.lifecycle.snapshot(self.now());
-        let mut object = pod_object(&blueprint.manifest.object, &snapshot, self.lifecycle.spec(), &host);
-        add_ephemeral(&mut object, self.ephemeral.iter().map(|ephemeral| &ephemeral.shown), &host);
+        let facts = Facts {
+            snapshot: self.lifecycle.snapshot(self.now()),
+            host: blueprint.host(&self.container_ids),
+            ephemeral: self.ephemeral.iter().map(|ephemeral| ephemeral.shown.clone()).collect(),
+        };
         let instances: Vec<_> =
             self.running.iter().filter(|r| r.report.is_none()).map(|r| r.record.clone()).collect();
         let ended = self.over;
-        let changed = object != self.record.object
+        let changed = self.written.as_ref() != Some(&facts)
             || ended != self.record.ended
             || instances.len() != self.record.instances.len()
             || !instances.iter().zip(&self.record.instances).all(|(a, b)| a.process == b.process);
         if changed {
-            self.record.object = object;
+            object::update(&mut self.record.object, self.lifecycle.spec(), self.written.as_ref(), &facts);
             self.record.instances = instances;
             self.record.ended = ended;
             // A full disk must not end the pod: readers see the record before, until there is space again.
-            if write_record(&blueprint.directory(), &self.record).is_err() {
-                self.record.object = serde_json::Value::Null;
-            }
+            self.written = write_record(&blueprint.directory(), &self.record).is_ok().then_some(facts);
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use oci_spec::runtime::{Capability, Process, Spec, User};
 use super::create::connect;
 use super::{Global, preserved, protect, write_pid_file};
 use crate::cli::keeper;
-use crate::container::exec::{self, Exec};
+use crate::container::exec::{self, Exec, Joins};
 use crate::container::launch::{Launched, Stdio, discard, hear, stdio_of_this_process};
 use crate::container::oci::{Container, Status, load};
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
@@ -141,7 +141,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     };
     let console = options.console_socket.as_deref().map(connect).transpose()?;
     if options.detach {
-        run.start(console.as_ref(), options)?;
+        run.start(console.as_ref(), options, Joins::Helper)?;
         return Ok(0);
     }
     let shown = tty && console.is_none();
@@ -151,7 +151,9 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     keep.extend(&run.preserve);
     keeper::run(keep, shown, shown, move |passage| {
         let passage = if shown { Some(passage.try_clone_to_owned()?) } else { console };
-        let child = run.start(passage.as_ref(), options)?;
+        // The pid file is to be written on the host.
+        let who = if options.pid_file.is_none() { Joins::Itself } else { Joins::Helper };
+        let child = run.start(passage.as_ref(), options, who)?;
         let status = process::wait(&child, None)?.context("the command has no status")?;
         Ok(process::exit_code(status).0)
     })
@@ -173,8 +175,8 @@ struct Run {
 
 impl Run {
     /// Starts it; returns when the program runs.
-    fn start(self, terminal: Option<&OwnedFd>, options: &Options) -> Result<Child> {
-        let Launched { child, mut report } = exec::spawn(Exec {
+    fn start(self, terminal: Option<&OwnedFd>, options: &Options, who: Joins) -> Result<Child> {
+        let command = Exec {
             container: self.pidfd.as_fd(),
             cgroup: &self.cgroup,
             namespaces: self.namespaces,
@@ -186,10 +188,12 @@ impl Run {
             maps: self.maps.as_ref(),
             oom_score_adj: self.oom_score_adj,
             resource_group: self.resource_group.as_ref(),
-        })?;
-        let started = process::host_pid(child.pidfd.as_fd()).and_then(|pid| match hear(&mut report)? {
-            Some(failure) => bail!("{}: {}", failure.does, failure.error),
-            None => write_pid_file(options.pid_file.as_ref(), pid),
+        };
+        let Launched { child, mut report } = exec::spawn(command, who)?;
+        let started = hear(&mut report).and_then(|failure| match (failure, &options.pid_file) {
+            (Some(failure), _) => bail!("{}: {}", failure.does, failure.error),
+            (None, Some(file)) => write_pid_file(Some(file), process::host_pid(child.pidfd.as_fd())?),
+            (None, None) => Ok(()),
         });
         if started.is_err() {
             discard(&child)?;

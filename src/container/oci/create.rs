@@ -1,5 +1,6 @@
 //! `create` and `run`: from a bundle to a container that waits for `start`, or to one whose program runs.
 
+use std::cell::OnceCell;
 use std::fs::{self, DirBuilder};
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
@@ -118,6 +119,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
             resource_group: None,
             mounts_on_host: plan.steps.contains(&Step::Oci(OciStep::Chroot)),
         },
+        cgroup: OnceCell::new(),
     };
     // It undoes itself when it fails, and it fails when the cgroup is somebody else's: nothing of his may be killed below.
     // It may have been prepared.

@@ -20,6 +20,7 @@ pub mod outside;
 pub mod start;
 pub mod step;
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -110,6 +111,8 @@ pub struct Container {
     pub directory: PathBuf,
     /// What is kept of it.
     pub record: Record,
+    /// Its cgroup, once it was found.
+    cgroup: OnceCell<Cgroup>,
 }
 
 /// Finds a container.
@@ -125,7 +128,7 @@ pub fn load(root: &Path, id: &str) -> Result<Container> {
         other => other.with_context(|| format!("read {}", path.display()))?,
     };
     let record = serde_json::from_slice(&text).with_context(|| format!("parse {}", path.display()))?;
-    Ok(Container { directory, record })
+    Ok(Container { directory, record, cgroup: OnceCell::new() })
 }
 
 /// All containers, by id.
@@ -200,7 +203,11 @@ impl Container {
 
     /// Its cgroup.
     pub fn cgroup(&self) -> Result<Cgroup> {
-        Cgroup::find(&Hierarchy::detect()?, &self.record.cgroup)
+        if let Some(cgroup) = self.cgroup.get() {
+            return Ok(cgroup.clone());
+        }
+        let cgroup = Cgroup::find(&Hierarchy::detect()?, &self.record.cgroup)?;
+        Ok(self.cgroup.get_or_init(|| cgroup).clone())
     }
 
     /// The spec that it was made from, whatever has become of the bundle since.

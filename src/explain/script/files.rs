@@ -8,7 +8,8 @@ use super::writer::Writer;
 use crate::explain::pod::Story;
 use crate::explain::shell;
 use crate::manifest::expand::expand;
-use crate::manifest::{Container, Content, HostPathType, SubPath, VolumeSource, env};
+use crate::manifest::{Container, Content, HostPathType, SubPath, Volume, VolumeSource, env};
+use crate::plan::sandbox::mount_points;
 
 /// What a fresh tmpfs volume begins with, laid out behind links as a kubelet does it.
 pub fn fill(out: &mut Writer, story: &Story, name: &str) {
@@ -20,8 +21,8 @@ pub fn fill(out: &mut Writer, story: &Story, name: &str) {
         out.line(&format!("chgrp {group} {place}"));
         out.line(&format!("chmod 2777 {place}"));
     }
-    let source = pod.volumes.iter().find(|volume| volume.name == name).map(|volume| &volume.source);
-    let Some(VolumeSource::Files(files)) = source else { return };
+    let volume = pod.volumes.iter().find(|volume| volume.name == name);
+    let Some(volume @ Volume { source: VolumeSource::Files(files), .. }) = volume else { return };
     let downward = story.downward();
     let data = place.join("..by_hand");
     out.line(&format!("mkdir {}", shell::path(&data)));
@@ -61,6 +62,14 @@ pub fn fill(out: &mut Writer, story: &Story, name: &str) {
             shell::path(&place.join(name))
         ));
     }
+    for directory in mount_points(pod, volume) {
+        let directory = shell::path(&place.join(directory));
+        out.line(&format!("mkdir {directory}"));
+        if let Some(group) = group {
+            out.line(&format!("chgrp {group} {directory}"));
+            out.line(&format!("chmod 2755 {directory}"));
+        }
+    }
     if let Some(group) = group {
         out.line(&format!("chgrp -hR {group} {}", shell::path(&data)));
         out.line(&format!("find {} -type d -exec chmod 2755 {{}} +", shell::path(&data)));
@@ -84,6 +93,7 @@ pub fn host_paths(out: &mut Writer, story: &Story, container: &Container) {
         };
         out.note(&format!("Volume {}, of the host.", volume.name));
         match kind {
+            HostPathType::Any => out.line(&format!("[ -e {path} ] || mkdir -p {path}")),
             HostPathType::DirectoryOrCreate => out.line(&format!("mkdir -p {path}")),
             HostPathType::FileOrCreate => {
                 out.line(&format!("[ -e {path} ] || install -m 644 /dev/null {path}"));

@@ -59,7 +59,7 @@ static CONTAINER_PORT: Table = Table {
         ok("name", Text),
         ok("protocol", OneOf(&[("TCP", Honoured), ("UDP", Honoured), ("SCTP", Honoured)])),
         unless("hostPort", &["0"], Int(0, 65535), NotYet("the pod's network is its own loopback")),
-        unless("hostIP", &[""], Text, NotYet("the pod's network is its own loopback")),
+        field("hostIP", Text, NotYet("the pod's network is its own loopback")),
     ],
 };
 
@@ -129,7 +129,7 @@ static HTTP_GET: Table = Table {
         required("port", Port),
         ok("path", Text),
         ok("host", Text),
-        ok("scheme", OneOf(&[("HTTP", Honoured), ("HTTPS", NotYet("use exec with a client of the image"))])),
+        ok("scheme", OneOf(&[("HTTP", Honoured), ("HTTPS", Honoured)])),
         ok("httpHeaders", List(&HTTP_HEADER)),
     ],
 };

@@ -74,6 +74,13 @@ pub struct Field {
     pub idle: &'static [&'static str],
 }
 
+impl Field {
+    /// Empty text says nothing in a field that may be left out.
+    pub fn is_unset_by(&self, text: Option<&str>) -> bool {
+        !self.required && matches!(self.shape, Text | OneOf(_)) && text == Some("")
+    }
+}
+
 /// The fields of one type.
 #[derive(Debug)]
 pub struct Table {
@@ -123,6 +130,27 @@ pub static POD: Table = Table {
         required("metadata", Object(&METADATA)),
         required("spec", Object(&SPEC)),
         field("status", Anything, ClusterOnly("it is what a cluster once said of this pod")),
+    ],
+};
+
+/// What `kubectl get -o yaml` puts around several documents. Its items are checked as documents of their own.
+pub static LIST: Table = Table {
+    name: "List",
+    fields: &[
+        required("apiVersion", Text),
+        required("kind", Text),
+        ok("metadata", Object(&LIST_METADATA)),
+        required("items", Anything),
+    ],
+};
+
+static LIST_METADATA: Table = Table {
+    name: "ListMeta",
+    fields: &[
+        field("selfLink", Text, NO_API_SERVER),
+        field("resourceVersion", Text, NO_API_SERVER),
+        field("continue", Text, NO_API_SERVER),
+        field("remainingItemCount", ANY_INT, NO_API_SERVER),
     ],
 };
 

@@ -8,7 +8,10 @@ fn pod(spec: &str) -> Pod {
 
 #[test]
 fn a_subdomain_and_aliases_are_in_the_hosts_file() {
-    let last = |spec: &str| pod(spec).etc_hosts("10.1.1.1 host\n").lines().nth(3).unwrap().to_owned();
+    let last = |spec: &str| pod(spec).etc_hosts("10.1.1.1 host\n").lines().nth(7).unwrap().to_owned();
+    let beginning =
+        "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
+    assert!(pod("").etc_hosts("").starts_with(beginning));
     assert_eq!(last(""), "127.0.0.1\tweb");
     assert_eq!(last("  hostname: a\n"), "127.0.0.1\ta");
     assert_eq!(last("  hostname: a\n  subdomain: b\n"), "127.0.0.1\ta.b.default.svc.cluster.local\ta");
@@ -22,7 +25,8 @@ fn a_subdomain_and_aliases_are_in_the_hosts_file() {
     );
     let hosts = pod("  hostNetwork: true\n  hostAliases: [{ip: 10.0.0.1, hostnames: [db]}]\n")
         .etc_hosts("10.1.1.1 host\n");
-    assert!(hosts.ends_with("\n10.1.1.1 host\n\n# Entries added by HostAliases.\n10.0.0.1\tdb\n"), "{hosts}");
+    let whole = "# Kubernetes-managed hosts file (host network).\n10.1.1.1 host\n\n# Entries added by HostAliases.\n10.0.0.1\tdb\n";
+    assert_eq!(hosts, whole);
     refused(&in_spec("  hostAliases: [{ip: 10.0.0, hostnames: [db]}]\n"), "is not an IP address");
     refused(&in_spec("  hostAliases: [{ip: 10.0.0.1, hostnames: [a b]}]\n"), "is not a DNS name");
     refused(&in_spec("  subdomain: a.b\n"), "is not a DNS label");

@@ -161,6 +161,70 @@ fn what_kubectl_dry_run_prints_is_without_warnings() {
 }
 
 #[test]
+fn a_list_stands_for_its_items() {
+    let item = |text: &str| format!("- {}\n", text.trim_end().replace('\n', "\n  "));
+    let list = |items: &[&str]| {
+        let items: String = items.iter().map(|text| item(text)).collect();
+        format!("apiVersion: v1\nitems:\n{items}kind: List\nmetadata:\n  resourceVersion: \"\"\n")
+    };
+    let config = "apiVersion: v1\ndata: {a: b}\nkind: ConfigMap\nmetadata:\n  name: c\n  uid: \"4f\"\n";
+    let pod = in_container("    envFrom: [{configMapRef: {name: c}}]\n");
+    let manifest = ok(&list(&[config, &pod]));
+    assert_eq!(manifest.object["kind"], "Pod");
+    let warned: Vec<_> = manifest.warnings.iter().map(|w| (w.line, w.column, w.message.as_str())).collect();
+    assert_eq!(warned, [(8, 5, "metadata.uid means nothing on one machine: there is no API server here")]);
+    ok(&format!("{}---\n{pod}", list(&[config])));
+    let misspelt = pod.replace("envFrom", "envFron");
+    refused(&list(&[config, &misspelt]), "17:7: unknown field \"envFron\" in spec.containers[0]");
+    refused(&list(&[&pod.replace("name: c}", "name: d}")]), "no ConfigMap");
+    refused(&list(&[&in_spec(""), &in_spec("")]), "11:3: a second Pod");
+    refused(&list(&[]).replace("items:", "items: []"), "the manifest is empty");
+    refused(&list(&[&in_spec("")]).replace("kind: List", "kind: List\nitem: []"), "unknown field \"item\"");
+    refused(&list(&[&in_spec("")]).replace("v1\nitems", "v2\nitems"), "1:13: apiVersion: \"v2\" is not v1");
+    refused("apiVersion: v1\nkind: List\nitems: {}\n", "2:7: kind: List: its items are no list");
+}
+
+#[test]
+fn documents_of_json_may_follow_each_other_as_jq_prints_them() {
+    let config =
+        "{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"ConfigMap\",\n  \"metadata\": {\"name\": \"c\"}\n}\n";
+    let pod = |field: &str| {
+        format!(
+            "{{\n  \"apiVersion\": \"v1\",\n  \"kind\": \"Pod\",\n  \"metadata\": {{\"name\": \"web\"}},\n  \"spec\": {{\"containers\": [{{\"name\": \"a\", \"image\": \"x\", {field}}}]}}\n}}\n"
+        )
+    };
+    let from = pod("\"envFrom\": [{\"configMapRef\": {\"name\": \"c\"}}]");
+    assert_eq!(ok(&format!("{config}{from}")).pod.name, "web");
+    assert_eq!(ok(&format!("{from}{config}").replace('\n', "")).pod.name, "web");
+    refused(&format!("{config}{}", pod("\"comand\": []")), "10:55: unknown field \"comand\"");
+}
+
+#[test]
+fn empty_text_is_as_good_as_none() {
+    let text = manifest(
+        "  restartPolicy: ''\n  dnsPolicy: ''\n  nodeName: ''\n  schedulerName: ''\n  serviceAccountName: ''\n  priorityClassName: ''\n  securityContext: {fsGroupChangePolicy: ''}\n  volumes: [{name: v, emptyDir: {medium: ''}}, {name: h, hostPath: {path: /x, type: ''}}]\n",
+        "    imagePullPolicy: ''\n    terminationMessagePolicy: ''\n    terminationMessagePath: ''\n    restartPolicy: ''\n    ports: [{containerPort: 80, protocol: '', hostIP: ''}]\n    volumeMounts: [{name: v, mountPath: /v, mountPropagation: '', recursiveReadOnly: ''}]\n    env: [{name: A, value: ''}]\n    readinessProbe: {httpGet: {port: 80, path: '', scheme: ''}}\n",
+    );
+    let plain = manifest(
+        "  securityContext: {}\n  volumes: [{name: v, emptyDir: {}}, {name: h, hostPath: {path: /x}}]\n",
+        "    ports: [{containerPort: 80}]\n    volumeMounts: [{name: v, mountPath: /v}]\n    env: [{name: A}]\n    readinessProbe: {httpGet: {port: 80}}\n",
+    );
+    let (given, expected) = (ok(&text), ok(&plain));
+    assert_eq!(given.warnings, []);
+    assert_eq!(given.object, expected.object);
+    assert_eq!(given.pod.restart_policy, RestartPolicy::Always);
+    refused(&in_spec("  os: {name: ''}\n"), "\"\" is not one of linux");
+    refused(
+        &in_container(
+            "    restartPolicy: ''\n    restartPolicyRules: [{action: Restart, exitCodes: {operator: In, values: [1]}}]\n",
+        ),
+        "needs the container's own restartPolicy",
+    );
+    let labels = ok(&manifest("", "").replace("name: web\nspec", "name: web\n  labels: {a: ''}\nspec"));
+    assert_eq!(labels.object["metadata"]["labels"], json!({"a": ""}));
+}
+
+#[test]
 fn every_problem_is_reported_in_the_order_of_the_text() {
     let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: Web\n  lables: {}\nspec:\n  restartPolicy: always\n  containers:\n  - name: web\n    image: x\n    comand: [x]\n  - name: web\n    command: x\n  nodeName: n1\n";
     let problems = load(text).unwrap_err();
@@ -314,6 +378,6 @@ fn documents_that_are_no_pod_are_refused_by_kind() {
     );
     refused("apiVersion: v1\nkind: pod\n", "did you mean \"Pod\"?");
     refused("apiVersion: v1\nkind: Service\n", "kind: \"Service\" is not supported");
-    refused("apiVersion: v1\nkind: List\nitems: []\n", "one manifest describes one pod");
+    refused("apiVersion: v1\nkind: PodList\nitems: []\n", "one manifest describes one pod");
     refused(&pod.replace("apiVersion: v1", "apiVersion: v2"), "1:13: apiVersion: \"v2\" is not v1");
 }

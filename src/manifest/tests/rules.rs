@@ -159,6 +159,7 @@ fn hooks_and_probes_are_read_with_their_defaults() {
     let web = &pod.containers[0];
     let headers = vec![("X-A".to_owned(), "b".to_owned())];
     let get = Handler::HttpGet {
+        https: false,
         host: Some("localhost".to_owned()),
         port: 8080,
         path: "/warm?a=b".to_owned(),
@@ -201,7 +202,6 @@ fn a_handler_is_one_and_complete() {
     refused(&probe("{sleep: {seconds: 1}}"), "unknown field \"sleep\"");
     refused(&probe("{grpc: {port: 1}}"), "grpc is not supported yet");
     refused(&hook("{tcpSocket: {port: 1}}"), "tcpSocket is not supported: Kubernetes has deprecated it");
-    refused(&hook("{httpGet: {port: 1, scheme: HTTPS}}"), "HTTPS is not supported yet");
     refused(
         &hook("{sleep: {seconds: 31}}"),
         "9:44: spec.containers[0].lifecycle.preStop.sleep.seconds: 31 is longer than terminationGracePeriodSeconds (30)",
@@ -239,13 +239,19 @@ fn ports_are_numbers_or_names_that_exist() {
 #[test]
 fn nothing_in_an_http_handler_can_begin_a_line_of_its_own() {
     let get = |rest: &str| in_container(&format!("    livenessProbe: {{httpGet: {{port: 80, {rest}}}}}\n"));
-    refused(&get("path: \"/a\\r\\nX: y\""), "percent-encoded");
-    refused(&get("path: '/a b'"), "percent-encoded");
+    refused(&get("path: \"/a\\r\\nX: y\""), "control characters");
     refused(&get("host: \"a\\r\\nb\""), "neither a host name nor an address");
     refused(&get("host: a/b"), "neither a host name nor an address");
     refused(&get("httpHeaders: [{name: 'A B', value: c}]"), "not an HTTP header name");
     refused(&get("httpHeaders: [{name: A, value: \"c\\r\\nd\"}]"), "control characters");
     ok(&get("host: '::1', path: /a?b=c%20d"));
+}
+
+#[test]
+fn the_path_of_a_request_may_hold_what_a_url_cannot() {
+    let pod = ok(&in_container("    livenessProbe: {httpGet: {port: 80, path: '/a b/é'}}\n")).pod;
+    let (handler, _) = pod.containers[0].liveness.as_ref().unwrap();
+    assert!(matches!(handler, Handler::HttpGet { path, .. } if path == "/a b/é"), "{handler:?}");
 }
 
 #[test]
@@ -267,12 +273,29 @@ fn probe_numbers_keep_to_the_rules() {
 }
 
 #[test]
+fn an_integer_may_be_written_as_a_float() {
+    for (text, seconds) in [("5.0", 5), ("1e2", 100), ("0.5e1", 5)] {
+        let manifest = ok(&in_spec(&format!("  terminationGracePeriodSeconds: {text}\n")));
+        assert_eq!(manifest.pod.grace.as_secs(), seconds, "{text}");
+        assert_eq!(manifest.object["spec"]["terminationGracePeriodSeconds"], seconds, "{text}");
+    }
+    for text in ["5.5", ".inf", "1e30", "9223372036854775808"] {
+        refused(
+            &in_spec(&format!("  terminationGracePeriodSeconds: {text}\n")),
+            &format!("expected an integer, found the number {text}"),
+        );
+    }
+    assert_eq!(ok(&in_container("    ports: [{containerPort: 80.0}]\n")).pod.containers[0].ports[0].port, 80);
+}
+
+#[test]
 fn times_of_the_pod_keep_to_the_rules() {
     assert_eq!(ok(&in_spec("  terminationGracePeriodSeconds: 0\n")).pod.grace.as_secs(), 0);
     assert_eq!(ok(&in_spec("  activeDeadlineSeconds: 5\n")).pod.deadline.unwrap().as_secs(), 5);
     refused(&in_spec("  terminationGracePeriodSeconds: -1\n"), "not in the range");
     refused(&in_spec("  terminationGracePeriodSeconds: 9223372036854775807\n"), "not in the range");
     refused(&in_spec("  activeDeadlineSeconds: 0\n"), "not in the range");
+    refused(&in_spec("  activeDeadlineSeconds: 0.0\n"), "0 is not in the range");
     refused(
         &in_spec("  restartPolicy: always\n"),
         "6:18: spec.restartPolicy: \"always\" is not one of Always, OnFailure, Never; did you mean \"Always\"?",

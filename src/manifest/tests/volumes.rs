@@ -20,7 +20,6 @@ fn volumes_and_mounts_keep_to_the_rules() {
         propagation: Propagation::HostToContainer,
     };
     assert_eq!(pod.containers[0].mounts[0], expected);
-    ok(&mount("{name: data, mountPath: /a, mountPropagation: Bidirectional}"));
     refused(
         &mount("{name: dta, mountPath: /a}"),
         "10:27: spec.containers[0].volumeMounts[0].name: no volume is named \"dta\"; did you mean \"data\"?",
@@ -115,13 +114,69 @@ fn requests_and_limits_keep_to_the_rules() {
     refused(&resources("{limits: {nvidia.com/gpu: 1}}"), "\"nvidia.com/gpu\" is not supported");
     refused(&resources("{claims: [{name: gpu}]}"), "claims is not supported");
     let warned = ok(&resources("{limits: {memory: 100m}}"));
-    assert!(warned.warnings[0].message.contains("part of a byte"), "{:?}", warned.warnings);
+    let message = &warned.warnings[0].message;
+    assert!(message.contains("fractional byte value \"100m\" should be an integer"), "{message}");
     let pod = ok(&manifest(
         "  resources: {limits: {cpu: 2, memory: 1Gi}}\n",
         "    resources: {requests: {cpu: 1}}\n",
     ))
     .pod;
     assert_eq!(pod.resources.requests, Amounts { cpu: Some(1000), memory: Some(1 << 30) });
+}
+
+#[test]
+fn the_pods_own_resources_cover_those_of_its_containers() {
+    let pod = |own: &str, web: &str| {
+        manifest(
+            &format!(
+                "  resources: {own}\n  initContainers:\n  - name: proxy\n    image: x\n    restartPolicy: Always\n    resources: {{requests: {{cpu: 100m, memory: 4Mi}}, limits: {{memory: 99Mi}}}}\n  - name: init\n    image: x\n    resources: {{requests: {{cpu: 300m}}}}\n"
+            ),
+            &format!("    resources: {web}\n"),
+        )
+    };
+    let sixteen = "{requests: {memory: 16Mi}}";
+    ok(&pod("{requests: {memory: 20Mi, cpu: 400m}}", sixteen));
+    refused(
+        &pod("{requests: {memory: 19Mi}}", sixteen),
+        "6:34: spec.resources.requests[\"memory\"]: must be greater than or equal to aggregate container requests of 20Mi",
+    );
+    refused(
+        &pod("{requests: {cpu: 0.3}}", sixteen),
+        "spec.resources.requests[\"cpu\"]: must be greater than or equal to aggregate container requests of 400m",
+    );
+    refused(
+        &pod("{requests: {memory: 19Mi}}", "{limits: {memory: 16Mi}}"),
+        "aggregate container requests of 20Mi", // a container's request defaults to its limit
+    );
+    // The pod's request defaults to the sum.
+    refused(
+        &pod("{limits: {memory: 19Mi}}", sixteen),
+        "6:32: spec.resources.limits[\"memory\"]: must be greater than or equal to aggregate container requests of 20Mi",
+    );
+    ok(&pod("{limits: {memory: 20Mi}}", "{requests: {memory: 1Mi}, limits: {memory: 20Mi}}"));
+    refused(
+        &pod("{limits: {memory: 20Mi}}", "{requests: {memory: 1Mi}, limits: {memory: 21Mi}}"),
+        "18:59: spec.containers[0].resources.limits[\"memory\"]: must be less than or equal to pod limits of 20Mi",
+    );
+}
+
+#[test]
+fn a_two_way_mount_is_for_privileged_containers_in_a_cluster() {
+    let mount = |security: &str| {
+        manifest(
+            "  volumes: [{name: data}]\n",
+            &format!(
+                "    securityContext: {security}\n    volumeMounts: [{{name: data, mountPath: /a, mountPropagation: Bidirectional}}]\n"
+            ),
+        )
+    };
+    let warnings = |security: &str| {
+        let Manifest { pod, warnings, .. } = ok(&mount(security));
+        assert_eq!(pod.containers[0].mounts[0].propagation, Propagation::Bidirectional);
+        warnings.len()
+    };
+    assert_eq!(warnings("{privileged: true}"), 0);
+    assert_eq!((warnings("{privileged: false}"), warnings("{}")), (1, 1));
 }
 
 #[test]

@@ -17,10 +17,11 @@ use anyhow::{Context, Result};
 
 use crate::manifest::{Content, Downward, VolumeFile};
 
-/// Fills a fresh volume, which nobody else can reach yet.
+/// Fills a fresh volume, which nobody else can reach yet; `mount_points` are directories for other volumes.
 pub fn fill(
     place: &Path,
     files: &[VolumeFile],
+    mount_points: &[String],
     of: &Downward,
     group: Option<u32>,
     now: SystemTime,
@@ -55,7 +56,7 @@ pub fn fill(
             link(&format!("..data/{first}"), &visible, group)?;
         }
     }
-    Ok(())
+    mount_points.iter().try_for_each(|directory| make_directory(&place.join(directory), group))
 }
 
 /// With `fsGroup` a volume belongs to that group, and so does what is made in it.
@@ -131,13 +132,14 @@ mod tests {
         };
         let files = [file("a", 0o640), file("d/e/b", 0o400), file("d/c", 0o644)];
         let now = UNIX_EPOCH + Duration::new(1_700_000_000, 5);
-        fill(&place, &files, &Downward::default(), None, now).unwrap();
+        fill(&place, &files, &["d/sub".to_owned(), "z".to_owned()], &Downward::default(), None, now).unwrap();
         let mut names: Vec<_> = fs::read_dir(&place)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(names, ["..2023_11_14_22_13_20.000000005", "..data", "a", "d"]);
+        assert_eq!(names, ["..2023_11_14_22_13_20.000000005", "..data", "a", "d", "z"]);
+        assert!(place.join("..data/d/sub").is_dir());
         assert_eq!(fs::read_link(place.join("..data")).unwrap(), Path::new(&names[0]));
         assert_eq!(fs::read_link(place.join("d")).unwrap(), Path::new("..data/d"));
         assert_eq!(fs::read_to_string(place.join("d/e/b")).unwrap(), "d/e/b");

@@ -28,7 +28,8 @@ pub fn source(volume: &Volume, scratch: &Path) -> Result<PathBuf> {
 
 fn host_path(path: &Path, kind: HostPathType) -> Result<()> {
     match kind {
-        HostPathType::DirectoryOrCreate if !path.exists() => {
+        // Without a type a kubelet checks nothing, and containerd makes a directory of what is not there.
+        HostPathType::Any | HostPathType::DirectoryOrCreate if !path.exists() => {
             return fs::DirBuilder::new().recursive(true).mode(0o755).create(path).context("make directory");
         }
         HostPathType::FileOrCreate if !path.exists() => {
