@@ -279,7 +279,11 @@ impl Setup {
     fn mount(&mut self, step: &MountStep, outside: Outside) -> Result<()> {
         let root = self.root.as_ref().context("no rootfs is mounted")?;
         let tree = match &step.what {
-            What::Filesystem { kind, options } => mount::new_filesystem(kind, options, 0)?,
+            What::Filesystem { kind, options } => {
+                let mode = if step.takes_mode() { mode_of(root, &step.target)? } else { None };
+                let options: Vec<_> = options.iter().cloned().chain(mode).collect();
+                mount::new_filesystem(kind, &options, 0)?
+            }
             What::Bind { .. } if step.id_map.is_some() => {
                 self.mapped += 1;
                 let mapped = outside.runtime.and_then(|runtime| runtime.mapped.get(self.mapped - 1));
@@ -518,6 +522,14 @@ fn to_device(node: &DeviceNode) -> device::Device {
         uid: node.uid,
         gid: node.gid,
     }
+}
+
+/// The mode of a directory that is there, as an option for what covers it.
+fn mode_of(root: &Root, path: &Path) -> Result<Option<(String, Option<String>)>> {
+    let Some(there) = root.find(path)? else { return Ok(None) };
+    let stat = fstat(&there)?;
+    let mode = (kind(&stat) == SFlag::S_IFDIR).then(|| format!("{:o}", stat.st_mode & 0o7777));
+    Ok(mode.map(|mode| ("mode".to_owned(), Some(mode))))
 }
 
 /// A working directory outside the new root would be a way out (CVE-2024-21626): the kernel then says "(unreachable)".

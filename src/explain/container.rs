@@ -371,7 +371,13 @@ fn mount_calls(mount: &MountStep, place: &Place, state: &mut State) -> Vec<Call>
             if later {
                 state.readonly_later.push(tree.clone());
             }
-            (new_filesystem(kind, options, 0, &tree), tree)
+            let mut calls = new_filesystem(kind, options, 0, &tree);
+            if mount.takes_mode() {
+                calls.insert(0, look_up(&mount.target, "covered"));
+                let mode = call("fsconfig", ["fs", "FSCONFIG_SET_STRING", "\"mode\"", "…", "0"]);
+                calls.insert(calls.len() - 2, mode.when("a directory is there"));
+            }
+            (calls, tree)
         }
         What::Bind { .. } => {
             state.used += 1;

@@ -103,6 +103,16 @@ pub enum What {
 }
 
 impl MountStep {
+    /// A tmpfs that is given no mode takes that of the directory which it covers, as runc has it.
+    pub fn takes_mode(&self) -> bool {
+        match &self.what {
+            What::Filesystem { kind, options } => {
+                kind == "tmpfs" && !options.iter().any(|(key, _)| key == "mode")
+            }
+            _ => false,
+        }
+    }
+
     /// Its changes of propagation, one after the other. A new filesystem is private as it is.
     pub fn propagations(&self) -> Vec<&str> {
         let first = self.slaves_first.then_some("rslave");

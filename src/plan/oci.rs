@@ -268,8 +268,19 @@ fn from_outside(spec: &Spec) -> Result<Vec<Step>> {
     Ok(devices.into_iter().chain(group).map(|wait| Step::Oci(OciStep::Wait(wait))).collect())
 }
 
-/// What is left out of a container, as a sentence: without a UTS namespace its names would become those of the host.
-pub fn left_out(spec: &Spec) -> Option<String> {
+/// What is left out of a container, a sentence each.
+pub fn left_out(spec: &Spec) -> Vec<String> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let memory = resources.and_then(|resources| resources.memory().as_ref());
+    #[allow(deprecated)]
+    let kernel = memory.and_then(|memory| memory.kernel()).filter(|limit| *limit > 0);
+    let kernel =
+        kernel.map(|_| "resources.memory.kernel has no effect: Linux does not limit it any more".to_owned());
+    names_left_out(spec).into_iter().chain(kernel).collect()
+}
+
+/// Without a UTS namespace the container's names would become those of the host.
+fn names_left_out(spec: &Spec) -> Option<String> {
     let mut namespaces = spec.linux().iter().flat_map(|linux| linux.namespaces().iter().flatten());
     if namespaces.any(|namespace| namespace.typ() == LinuxNamespaceType::Uts) {
         return None;

@@ -269,6 +269,37 @@ fn a_name_without_a_uts_namespace_is_left_out_with_a_warning() {
 }
 
 #[test]
+fn a_limit_that_linux_does_not_have_any_more_is_left_out_with_a_warning() {
+    let b = Box_::new("kmem");
+    let output = b.sh("echo ran", |spec| {
+        spec["linux"]["resources"]["memory"] = json!({"kernel": 1 << 24, "limit": 1 << 25})
+    });
+    let warning =
+        "barepod-oci: warning: resources.memory.kernel has no effect: Linux does not limit it any more\n";
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), warning);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "ran\n");
+}
+
+#[test]
+fn a_tmpfs_without_a_mode_has_that_of_the_directory_which_it_covers() {
+    let b = Box_::new("tmpfsmode");
+    let covered = b.bundle().join("rootfs/covered");
+    let text = b.text("stat -c %a /covered /given /fresh", |spec| {
+        fs::create_dir(&covered).unwrap();
+        fs::set_permissions(&covered, fs::Permissions::from_mode(0o5713)).unwrap();
+        fs::create_dir(covered.with_file_name("given")).unwrap();
+        let mount = |place: &str, options: Value| {
+            json!({"destination": place, "type": "tmpfs", "source": "tmpfs", "options": options})
+        };
+        let mounts = spec["mounts"].as_array_mut().unwrap();
+        mounts.push(mount("/covered", json!(["nosuid"])));
+        mounts.push(mount("/given", json!(["mode=700"])));
+        mounts.push(mount("/fresh", json!([])));
+    });
+    assert_eq!(text, "5713\n700\n1777\n");
+}
+
+#[test]
 fn a_mount_namespace_is_joined_after_the_others_whose_paths_it_does_not_have() {
     let b = Box_::new("mntjoin");
     let mut command = Command::new("unshare");

@@ -228,6 +228,54 @@ fn a_hook_that_fails_ends_the_container_and_those_of_the_end_run() {
 }
 
 #[test]
+fn a_poststop_hook_that_fails_is_told_of_and_nothing_else() {
+    let b = Box_::new("stopfail");
+    let log = b.dir.join("log");
+    let hook = |word: &str, code: u32| {
+        let script = format!("echo {word} >>{}; exit {code}", log.display());
+        json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
+    };
+    b.configure(|spec| {
+        spec["process"]["args"] = json!(["true"]);
+        spec["hooks"] = json!({"poststop": [hook("1", 0), hook("2", 1), hook("3", 0)]});
+    });
+    let engine = b.dir.join("engine.log");
+    let id = b.id();
+    b.good(&["create", &id]);
+    b.good(&["start", &id]);
+    b.wait_for_status(&id, "stopped");
+    let (success, _, err) =
+        b.oci(&["--log", engine.to_str().unwrap(), "--log-format", "json", "delete", &id]);
+    assert!(success && err == "barepod-oci: warning: poststop hook /bin/sh: exit code 1\n", "{err}");
+    assert!(fs::read_to_string(&engine).unwrap().contains(r#""level":"warning""#));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n3\n");
+    assert!(b.bad(&["state", &id]).contains("does not exist"));
+
+    fs::remove_file(&log).unwrap();
+    let (success, _, err) = b.oci(&["run", &id]);
+    assert!(success && err.contains("warning: poststop hook"), "{err}");
+    assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n3\n");
+}
+
+#[test]
+fn whether_a_further_process_has_a_terminal_is_for_its_json_to_say() {
+    let b = Box_::new("execjson");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", same);
+    let file = b.dir.join("process.json");
+    let mut process = json!({"args": ["sh", "-c", "test -t 1 || echo none"], "cwd": "/", "env": ["PATH=/bin"],
+        "user": {"uid": 0, "gid": 0}});
+    let mut exec = || {
+        fs::write(&file, process.to_string()).unwrap();
+        process["terminal"] = true.into();
+        b.good(&["exec", "--tty", "--process", file.to_str().unwrap(), &id])
+    };
+    assert_eq!(exec(), "none\n");
+    assert_eq!(exec(), "");
+    b.good(&["delete", "--force", &id]);
+}
+
+#[test]
 fn a_further_process_has_what_the_containers_process_has_and_what_it_is_given() {
     let b = Box_::new("exec");
     let id = b.id();

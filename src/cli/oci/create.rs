@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Args;
 
-use super::{Global, preserved, protect, write_pid_file};
+use super::{Global, preserved, protect, warn, write_pid_file};
 use crate::container::launch::stdio_of_this_process;
 use crate::container::oci::create::{self, Bundle};
 use crate::kernel::process;
@@ -78,11 +78,9 @@ pub fn connect(path: &Path) -> Result<OwnedFd> {
 }
 
 /// Reads a bundle, and says what is left out of it.
-pub fn read_bundle(path: &Path) -> Result<Bundle> {
+pub fn read_bundle(global: &Global, path: &Path) -> Result<Bundle> {
     let bundle = Bundle::read(path)?;
-    if let Some(left_out) = left_out(&bundle.spec) {
-        super::super::say(&format!("barepod-oci: warning: {left_out}"));
-    }
+    left_out(&bundle.spec).iter().for_each(|left_out| warn(global, left_out));
     Ok(bundle)
 }
 
@@ -92,11 +90,12 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let making_options = making.options(true, making.console()?, preserve, global)?;
-    let bundle = read_bundle(&making.bundle)?;
+    let bundle = read_bundle(global, &making.bundle)?;
     let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
     if let Err(error) = write_pid_file(making.pid_file.as_ref(), container.pid()?) {
         process::kill(std::os::fd::AsFd::as_fd(&child.pidfd))?;
-        crate::container::oci::delete::delete(root, &options.id, true)?;
+        let warnings = crate::container::oci::delete::delete(root, &options.id, true)?;
+        warnings.iter().for_each(|warning| warn(global, warning));
         return Err(error);
     }
     Ok(0)

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use clap::Args;
 
+use super::{Global, warn};
 use crate::container::oci::delete;
 
 /// Delete a container that has ended.
@@ -18,7 +19,8 @@ pub struct Options {
 }
 
 /// Runs the verb.
-pub fn main(root: &Path, options: &Options) -> Result<i32> {
-    delete::delete(root, &options.id, options.force)?;
+pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
+    let warnings = delete::delete(root, &options.id, options.force)?;
+    warnings.iter().for_each(|warning| warn(global, warning));
     Ok(0)
 }

@@ -206,12 +206,9 @@ impl Run {
 fn describe(options: &Options, spec: &Spec) -> Result<Process> {
     if let Some(file) = &options.process {
         let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-        let mut process: Process = serde_json::from_str(&text).context("parse the process")?;
+        let process: Process = serde_json::from_str(&text).context("parse the process")?;
         ensure!(process.args().as_ref().is_some_and(|args| !args.is_empty()), "process.args is empty");
         ensure!(process.cwd().is_absolute(), "process.cwd is not absolute");
-        if options.tty {
-            process.set_terminal(Some(true));
-        }
         return Ok(process);
     }
     ensure!(!options.command.is_empty(), "no command is given");

@@ -115,7 +115,7 @@ pub fn main() -> i32 {
             let line = format!("{verb}: {error:#}");
             // Engines look for the word.
             super::say(&format!("barepod-oci: error: {line}"));
-            log::error(&cli.global, &line);
+            log::write(&cli.global, "error", &line);
             1
         }
     }
@@ -152,7 +152,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
         Verb::Start(options) => start::main(&root, options),
         Verb::State(options) => state::main(&root, options),
         Verb::Kill(options) => kill::main(&root, options),
-        Verb::Delete(options) => delete::main(&root, options),
+        Verb::Delete(options) => delete::main(&cli.global, &root, options),
         Verb::Run(options) => run::main(&cli.global, &root, options),
         Verb::Exec(options) => exec::main(&cli.global, &root, options),
         Verb::Ps(options) => ps::main(&root, options),
@@ -165,6 +165,12 @@ fn dispatch(cli: &Cli) -> Result<i32> {
         Verb::Spec(options) => spec::main(options),
         Verb::Checkpoint(_) | Verb::Restore(_) => anyhow::bail!("not supported: it needs CRIU"),
     }
+}
+
+/// Tells of what went wrong without being in the way, and tells an engine too.
+fn warn(global: &Global, message: &str) {
+    super::say(&format!("barepod-oci: warning: {message}"));
+    log::write(global, "warning", message);
 }
 
 /// A container must not be able to overwrite the file that made it.

@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 
 use super::create::{Making, read_bundle};
-use super::{Global, preserved, protect, write_pid_file};
+use super::{Global, preserved, protect, warn, write_pid_file};
 use crate::cli::terminal as relay;
 use crate::container::oci::create::{self, Bundle};
 use crate::container::oci::{Container, delete, start};
@@ -49,7 +49,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
     let console = making.console()?;
-    let bundle = read_bundle(&making.bundle)?;
+    let bundle = read_bundle(global, &making.bundle)?;
     // Without a console socket the terminal is shown here; a process without one is the usual case and makes none.
     let (shown, terminal) = match (options.detach, console) {
         (_, Some(console)) => (None, Some(console)),
@@ -61,11 +61,13 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     match started(&container, &bundle, options).and_then(|()| wait(&child, options, shown)) {
         Ok(code) if options.detach || options.keep => Ok(code),
         Ok(code) => {
-            delete::remove(&container, Some(&bundle.spec)).context("delete")?;
+            let warnings = delete::remove(&container, Some(&bundle.spec)).context("delete")?;
+            warnings.iter().for_each(|warning| warn(global, warning));
             Ok(code)
         }
         Err(error) => {
-            delete::delete(root, &options.id, true).context("delete")?;
+            let warnings = delete::delete(root, &options.id, true).context("delete")?;
+            warnings.iter().for_each(|warning| warn(global, warning));
             Err(error)
         }
     }

@@ -261,7 +261,8 @@ impl Making<'_> {
     fn undo(self) -> Result<()> {
         let devices = self.devices.map_or(Ok(()), Move::undo);
         // What the other hooks have begun these end, also when it is one of the others that failed (runtime-spec, "Lifecycle").
-        delete::remove(&self.container, self.has_run_hooks.then_some(self.spec))?;
+        // What goes wrong with these is not what is to be told: why there is no container.
+        delete::remove(&self.container, self.has_run_hooks.then_some(self.spec)).map(drop)?;
         devices
     }
 }

@@ -32,14 +32,14 @@ pub fn kill(container: &Container, signal: i32, all: bool) -> Result<()> {
 /// How long a container may be about to end when it is deleted.
 const ENDING: Duration = Duration::from_millis(500);
 
+/// What went wrong with poststop hooks, a line each: the container is gone nevertheless (runtime-spec, "Lifecycle").
+pub type Warnings = Vec<String>;
+
 /// Removes a container that has ended or was never started, or with `force` any, and then runs its poststop hooks.
-///
-/// # Errors
-/// When a hook fails; the container is gone nevertheless.
-pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
+pub fn delete(root: &Path, id: &str, force: bool) -> Result<Warnings> {
     let container = match load(root, id) {
         // As rm -f has it.
-        Err(error) if force && error.to_string().contains("does not exist") => return Ok(()),
+        Err(error) if force && error.to_string().contains("does not exist") => return Ok(Warnings::new()),
         other => other?,
     };
     let mut status = container.status()?;
@@ -59,7 +59,7 @@ pub fn delete(root: &Path, id: &str, force: bool) -> Result<()> {
 }
 
 /// Ends a container, whatever it does, takes everything of it away, and runs its poststop hooks.
-pub(super) fn destroy(container: &Container) -> Result<()> {
+pub(super) fn destroy(container: &Container) -> Result<Warnings> {
     if let Ok(pidfd) = container.process() {
         process::kill(pidfd.as_fd())?;
         if container.cgroup()?.is_frozen()? {
@@ -72,25 +72,22 @@ pub(super) fn destroy(container: &Container) -> Result<()> {
 }
 
 /// Removes a container whose first process has ended, and then runs its poststop hooks.
-///
-/// # Errors
-/// When a hook fails; the container is gone nevertheless.
-pub fn remove(container: &Container, spec: Option<&Spec>) -> Result<()> {
+pub fn remove(container: &Container, spec: Option<&Spec>) -> Result<Warnings> {
     remove_cgroup(container)?;
     container.clear()?;
     match fs::remove_dir_all(&container.directory) {
         // Somebody else has deleted it meanwhile, and has run its hooks.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Warnings::new()),
         other => other.with_context(|| format!("remove {}", container.directory.display()))?,
     }
-    spec.map_or(Ok(()), |spec| after_stop(container, spec))
+    Ok(spec.map(|spec| after_stop(container, spec)).unwrap_or_default())
 }
 
 /// Runs the poststop hooks of a container that is gone.
-fn after_stop(container: &Container, spec: &Spec) -> Result<()> {
+fn after_stop(container: &Container, spec: &Spec) -> Warnings {
     let state = container.state_with(Status::Stopped).to_string();
     let hooks = spec.hooks().as_ref().map(|hooks| runtime_hooks(hooks, "poststop")).unwrap_or_default();
-    hooks::run_all("poststop", &hooks, &state, &container.record.bundle)
+    hooks::run_all_the_same("poststop", &hooks, &state, &container.record.bundle)
 }
 
 /// Kills what is left and removes the cgroup; its parents stay.

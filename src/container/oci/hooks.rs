@@ -27,6 +27,12 @@ pub fn run_all(kind: &str, hooks: &[Hook], state: &str, directory: &Path) -> Res
     })
 }
 
+/// Runs hooks one after the other, whatever becomes of each: what went wrong, a line each.
+pub fn run_all_the_same(kind: &str, hooks: &[Hook], state: &str, directory: &Path) -> Vec<String> {
+    let each = hooks.iter().map(|hook| run_all(kind, std::slice::from_ref(hook), state, directory));
+    each.filter_map(Result::err).map(|error| format!("{error:#}")).collect()
+}
+
 /// Runs one hook. Its environment is the one given, and no other; without one it has that of the runtime. It is killed after
 /// its `timeout` in seconds.
 fn run(hook: &Hook, state: &str, directory: &Path) -> Result<()> {

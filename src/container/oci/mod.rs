@@ -36,7 +36,7 @@ use crate::kernel::process::{self, Identity};
 use crate::kernel::{mount, resctrl};
 
 /// The version of the runtime-spec that is implemented.
-pub const VERSION: &str = "1.2.1";
+pub const VERSION: &str = "1.3.0";
 
 /// What is kept of a container, in `ROOT/ID/state.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

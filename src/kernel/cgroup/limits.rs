@@ -206,8 +206,6 @@ fn refuse(resources: &LinuxResources, version: Version) -> Result<()> {
     let cpu = resources.cpu().clone().unwrap_or_default();
     let block_io = resources.block_io().clone().unwrap_or_default();
     let network = resources.network().clone().unwrap_or_default();
-    #[allow(deprecated)]
-    let kernel = memory.kernel().is_some_and(|limit| limit > 0);
     let only_v1 = [
         ("memory.kernelTCP", memory.kernel_tcp().is_some_and(|limit| limit > 0)),
         ("memory.swappiness", memory.swappiness().is_some()),
@@ -218,7 +216,6 @@ fn refuse(resources: &LinuxResources, version: Version) -> Result<()> {
         ("network.classID", network.class_id().is_some_and(|id| id != 0)),
         ("network.priorities", network.priorities().iter().flatten().next().is_some()),
     ];
-    ensure!(!kernel, "linux.resources.memory.kernel is not supported: Linux does not limit it any more");
     let named: Vec<&str> =
         only_v1.into_iter().filter_map(|(name, given)| (v2 && given).then_some(name)).collect();
     ensure!(
@@ -244,7 +241,10 @@ pub fn refuse_rare(resources: &LinuxResources, version: Version) -> Result<()> {
     refuse(resources, version)?;
     let cpu = resources.cpu().clone().unwrap_or_default();
     let memory = resources.memory().unwrap_or_default();
+    #[allow(deprecated)]
     let own = [
+        // Linux does not limit it any more.
+        ("memory.kernel", memory.kernel().is_some_and(|limit| limit > 0)),
         ("memory.kernelTCP", memory.kernel_tcp().is_some_and(|limit| limit > 0)),
         ("memory.disableOOMKiller", memory.disable_oom_killer() == Some(true)),
         ("memory.checkBeforeUpdate", memory.check_before_update() == Some(true)),
