@@ -68,11 +68,17 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
 
     let door = cgroup.door()?;
     let descriptors = needed(container.as_fd(), &door, &stdio);
-    keeper::run(descriptors, tty, options.interactive, move |passage| {
-        enter(container.as_fd(), CONTAINER)?;
-        let stdio = if tty { new_terminal(passage)? } else { stdio };
-        keep(&door, stdio, tty, &steps)
-    })
+    keeper::run(
+        descriptors,
+        tty,
+        options.interactive,
+        |_| Ok(()),
+        move |passage| {
+            enter(container.as_fd(), CONTAINER)?;
+            let stdio = if tty { new_terminal(passage)? } else { stdio };
+            keep(&door, stdio, tty, &steps)
+        },
+    )
 }
 
 /// In the keeper, which is in the container by now: makes the command and waits for it.

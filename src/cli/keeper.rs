@@ -19,11 +19,13 @@ use crate::kernel::pass;
 use crate::kernel::process::{self, Placement};
 
 /// Runs `work` in a keeper that keeps these descriptors, and gives the exit code that it answers. With `tty` the work sends
-/// the other end of a terminal to the socket it is given, and that is shown here.
+/// the other end of a terminal to the socket it is given, and that is shown here; without, `meanwhile` may do something else
+/// until its argument can be read.
 pub fn run(
     mut descriptors: Vec<RawFd>,
     tty: bool,
     interactive: bool,
+    meanwhile: impl FnOnce(BorrowedFd) -> Result<()>,
     work: impl FnOnce(BorrowedFd) -> Result<i32>,
 ) -> Result<i32> {
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
@@ -41,6 +43,9 @@ pub fn run(
         && let Some(signal) = relay::relay(master, result.as_fd(), &signals, interactive)?
     {
         return Ok(128 + signal); // the keeper stays until the command has ended
+    }
+    if !tty {
+        meanwhile(result.as_fd())?;
     }
     let mut text = String::new();
     result.read_to_string(&mut text).context("wait for the keeper")?;

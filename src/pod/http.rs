@@ -2,7 +2,7 @@
 //!
 //! As a kubelet does it: certificates are not verified, no proxy is asked, redirects are followed on the same host only.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,19 @@ pub fn connect(host: &str, port: u16, timeout: Duration) -> Result<()> {
             Err(error) => last = Some(error),
         }
     }
-    Err(last.context("no address")?).with_context(|| format!("dial tcp {host}:{port}"))
+    bail!("{}", not_connected(host, port, &last.context("no address")?))
+}
+
+/// Go's words, which a kubelet's events have.
+fn not_connected(host: &str, port: u16, error: &std::io::Error) -> String {
+    match error.raw_os_error() {
+        Some(errno) => {
+            let words = nix::Error::from_raw(errno).desc().to_lowercase();
+            format!("dial tcp {host}:{port}: connect: {words}")
+        }
+        None if error.kind() == ErrorKind::TimedOut => format!("dial tcp {host}:{port}: i/o timeout"),
+        None => format!("dial tcp {host}:{port}: {error}"),
+    }
 }
 
 /// Asks, and follows redirects as long as they stay on the host.
@@ -100,7 +112,16 @@ fn exchange(get: &Get, agent: &str) -> Result<Response<Body>> {
     for _ in 0..=MOST_REDIRECTS {
         let url = place.url();
         let left = deadline.saturating_duration_since(Instant::now());
-        let response = send(&url, get.headers, agent, left).with_context(|| format!("Get {url:?}"))?;
+        let response = send(&url, get.headers, agent, left).map_err(|error| match error {
+            ureq::Error::Timeout(_) => {
+                anyhow!("context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+            }
+            ureq::Error::Io(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                anyhow!(not_connected(&place.host, place.port, &error))
+            }
+            error => error.into(),
+        });
+        let response = response.with_context(|| format!("Get {url:?}"))?;
         let location = response.headers().get("location").and_then(|location| location.to_str().ok());
         let next = location.and_then(|location| place.then(location));
         match next.filter(|_| REDIRECTS.contains(&response.status().as_u16())) {
@@ -111,7 +132,12 @@ fn exchange(get: &Get, agent: &str) -> Result<Response<Body>> {
     bail!("stopped after {MOST_REDIRECTS} redirects")
 }
 
-fn send(url: &str, headers: &[(String, String)], agent: &str, timeout: Duration) -> Result<Response<Body>> {
+fn send(
+    url: &str,
+    headers: &[(String, String)],
+    agent: &str,
+    timeout: Duration,
+) -> Result<Response<Body>, ureq::Error> {
     let given = |name: &str| headers.iter().any(|(given, _)| given.eq_ignore_ascii_case(name));
     let or = |name, default: &str| match given(name) {
         true => AutoHeaderValue::None,
@@ -134,10 +160,7 @@ fn send(url: &str, headers: &[(String, String)], agent: &str, timeout: Duration)
     for (name, value) in headers.iter().filter(is_sent) {
         request = request.header(name, value);
     }
-    request.call().map_err(|error| match error {
-        ureq::Error::Timeout(_) => anyhow!("context deadline exceeded"),
-        error => error.into(),
-    })
+    request.call()
 }
 
 /// Where a request goes.

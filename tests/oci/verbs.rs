@@ -1,6 +1,6 @@
 //! The verbs, as engines use them.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
@@ -255,6 +255,45 @@ fn a_poststop_hook_that_fails_is_told_of_and_nothing_else() {
     let (success, _, err) = b.oci(&["run", &id]);
     assert!(success && err.contains("warning: poststop hook"), "{err}");
     assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n3\n");
+}
+
+#[test]
+fn a_program_without_a_terminal_does_not_get_the_callers() {
+    let b = Box_::new("pipes");
+    let id = b.id();
+    let script = "test -t 0 || test -t 1 || test -t 2 || echo pipes; cat; echo error >&2; exit 3";
+    b.configure(|spec| spec["process"]["args"] = json!(["sh", "-c", script]));
+    // What a person sees who types a line and then Ctrl-D.
+    let seen = |args: &[&str]| {
+        let pair = nix::pty::openpty(None, None).unwrap();
+        let [input, output, error] = [(); 3].map(|()| Stdio::from(pair.slave.try_clone().unwrap()));
+        let mut command = Command::new(BAREPOD_OCI);
+        command.arg("--root").arg(b.dir.join("state")).args(args).current_dir(b.bundle());
+        let mut child = command.stdin(input).stdout(output).stderr(error).spawn().unwrap();
+        drop(command);
+        drop(pair.slave);
+        let mut master = fs::File::from(pair.master);
+        master.write_all(b"typed\n\x04").unwrap();
+        let code = child.wait().unwrap().code();
+        let mut text = Vec::new();
+        master.read_to_end(&mut text).ok(); // its end is an error: nobody has the other side open any more
+        (code, String::from_utf8(text).unwrap().replace('\r', ""))
+    };
+    let (code, text) = seen(&["run", &id]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("pipes\n") && text.matches("typed\n").count() == 2 && text.ends_with("error\n"),
+        "{text}"
+    );
+
+    b.start(&id, "exec sleep 600", same);
+    let (code, text) = seen(&["exec", &id, "sh", "-c", script]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(
+        text.contains("pipes\n") && text.matches("typed\n").count() == 2 && text.ends_with("error\n"),
+        "{text}"
+    );
+    b.good(&["delete", "--force", &id]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn a_probe_whose_background_child_holds_its_output_open_has_succeeded() {
 #[test]
 fn a_redirect_elsewhere_and_a_mere_connection_are_successes() {
     let lab = Lab::new();
-    let elsewhere = "printf 'HTTP/1.0 302 Found\\r\\nLocation: http://elsewhere.invalid/\\r\\n\\r\\n'";
+    let elsewhere = "printf 'HTTP/1.0 302 Found\\r\\nLocation: http://elsewhere.invalid/\\r\\n\\r\\ngone'";
     let tcp = "readinessProbe: {tcpSocket: {port: 8082}, periodSeconds: 1}";
     let closed = "readinessProbe: {tcpSocket: {port: 8083}, periodSeconds: 1}";
     let timeout = seconds(5).as_secs();
@@ -105,10 +105,12 @@ fn a_redirect_elsewhere_and_a_mere_connection_are_successes() {
     lab.until("both to be ready", seconds(60), || {
         ["redirects", "silent"].iter().all(|name| lab.status("r81", name)["ready"] == true)
     });
-    lab.until("a failure of the third", seconds(60), || lab.ok(&["events", "r81"]).contains("dial tcp"));
+    lab.until("a failure of the third", seconds(60), || {
+        lab.ok(&["events", "r81"]).contains("dial tcp 127.0.0.1:8083: connect: connection refused")
+    });
     assert_eq!(lab.status("r81", "closed")["ready"], false);
     let events = lab.ok(&["events", "r81"]);
-    assert!(events.contains("ProbeWarning") && events.contains("elsewhere.invalid"), "{events}");
+    assert!(events.contains("ProbeWarning") && events.contains("Response body: gone"), "{events}");
 }
 
 /// R83: a probe that could not be carried out changes nothing.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{Global, preserved, protect, warn, write_pid_file};
-use crate::container::launch::stdio_of_this_process;
+use crate::container::launch::{Stdio, stdio_of_this_process};
 use crate::container::oci::create::{self, Bundle};
 use crate::kernel::process;
 use crate::plan::oci::left_out;
@@ -52,17 +52,18 @@ impl Making {
         wait_for_start: bool,
         console: Option<OwnedFd>,
         preserve: Vec<RawFd>,
+        stdio: Stdio,
         global: &Global,
-    ) -> Result<create::Options> {
-        Ok(create::Options {
+    ) -> create::Options {
+        create::Options {
             wait_for_start,
             console,
             preserve,
             no_pivot: self.no_pivot,
             no_new_keyring: self.no_new_keyring,
             systemd: global.systemd_cgroup,
-            stdio: stdio_of_this_process()?,
-        })
+            stdio,
+        }
     }
 
     /// The connection to the console socket.
@@ -89,7 +90,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     protect()?;
     let making = &options.making;
     let preserve = preserved(making.preserve_fds);
-    let making_options = making.options(true, making.console()?, preserve, global)?;
+    let making_options = making.options(true, making.console()?, preserve, stdio_of_this_process()?, global);
     let bundle = read_bundle(global, &making.bundle)?;
     let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
     if let Err(error) = write_pid_file(making.pid_file.as_ref(), container.pid()?) {

@@ -1,7 +1,7 @@
 //! `barepod-oci exec`
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,10 +10,11 @@ use nix::sched::CloneFlags;
 use oci_spec::runtime::{Capability, Process, Spec, User};
 
 use super::create::connect;
+use super::pipes;
 use super::{Global, preserved, protect, write_pid_file};
 use crate::cli::keeper;
 use crate::container::exec::{self, Exec, Joins};
-use crate::container::launch::{Launched, Stdio, discard, hear, stdio_of_this_process};
+use crate::container::launch::{Launched, Stdio, discard, hear};
 use crate::container::oci::{Container, Status, load};
 use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process::{self, Child};
@@ -122,6 +123,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         !tty || !options.detach || options.console_socket.is_some(),
         "a terminal of a detached process needs a console socket"
     );
+    let (stdio, relay) = pipes::streams(tty || options.detach)?;
     let pid = container.pid()?;
     let namespaces = namespace::to_join(pid)?;
     let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
@@ -137,7 +139,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         preserve,
         oom_score_adj,
         resource_group: container.record.resource_group,
-        stdio: stdio_of_this_process()?,
+        stdio,
     };
     let console = options.console_socket.as_deref().map(connect).transpose()?;
     if options.detach {
@@ -149,7 +151,8 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     keep.extend([run.pidfd.as_raw_fd(), run.root.as_raw_fd()]);
     keep.extend(console.as_ref().map(AsRawFd::as_raw_fd));
     keep.extend(&run.preserve);
-    keeper::run(keep, shown, shown, move |passage| {
+    let meanwhile = |ended: BorrowedFd| relay.until(ended, None, |_| Ok(()));
+    keeper::run(keep, shown, shown, meanwhile, move |passage| {
         let passage = if shown { Some(passage.try_clone_to_owned()?) } else { console };
         // The pid file is to be written on the host.
         let who = if options.pid_file.is_none() { Joins::Itself } else { Joins::Helper };

@@ -10,6 +10,7 @@ mod kill;
 mod list;
 mod log;
 mod pause;
+mod pipes;
 mod ps;
 mod run;
 mod spec;

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use nix::poll::{PollFd, PollFlags, PollTimeout};
 use nix::sys::signal::Signal;
 
 use super::create::{Making, read_bundle};
+use super::pipes::{self, Relay};
 use super::{Global, preserved, protect, warn, write_pid_file};
-use crate::cli::terminal as relay;
+use crate::cli::terminal;
 use crate::container::oci::create::{self, Bundle};
 use crate::container::oci::{Container, delete, start};
 use crate::kernel::process::{self, Child};
@@ -56,9 +56,10 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         (true, None) => (None, None),
         (false, None) => bundle.has_terminal().then(pass::pair).transpose()?.unzip(),
     };
-    let making_options = making.options(false, terminal, preserve, global)?;
+    let (stdio, relay) = pipes::streams(bundle.has_terminal() || options.detach)?;
+    let making_options = making.options(false, terminal, preserve, stdio, global);
     let (container, child) = create::create(root, &options.id, &bundle, making_options)?;
-    match started(&container, &bundle, options).and_then(|()| wait(&child, options, shown)) {
+    match started(&container, &bundle, options).and_then(|()| wait(&child, options, shown, relay)) {
         Ok(code) if options.detach || options.keep => Ok(code),
         Ok(code) => {
             let warnings = delete::remove(&container, Some(&bundle.spec)).context("delete")?;
@@ -79,33 +80,22 @@ fn started(container: &Container, bundle: &Bundle, options: &Options) -> Result<
 }
 
 /// Waits for the program, and passes signals on to it; its exit code.
-fn wait(child: &Child, options: &Options, shown: Option<OwnedFd>) -> Result<i32> {
+fn wait(child: &Child, options: &Options, shown: Option<OwnedFd>, relay: Relay) -> Result<i32> {
     if options.detach {
         return Ok(0);
     }
     if let Some(socket) = shown {
-        let signals = relay::block_signals()?;
+        let signals = terminal::block_signals()?;
         let master = pass::receive(socket.as_fd(), &mut [0; 64]).context("take the terminal")?.1.pop();
         if let Some(signal) =
-            relay::relay(master.context("no terminal came")?, child.pidfd.as_fd(), &signals, true)?
+            terminal::relay(master.context("no terminal came")?, child.pidfd.as_fd(), &signals, true)?
         {
             process::signal(child.pidfd.as_fd(), signal)?;
         }
     } else {
         let signals = poll::signals(&PASSED_ON)?;
-        loop {
-            let mut all = [
-                PollFd::new(child.pidfd.as_fd(), PollFlags::POLLIN),
-                PollFd::new(signals.as_fd(), PollFlags::POLLIN),
-            ];
-            poll::any(&mut all, PollTimeout::NONE)?;
-            if all[0].any() == Some(true) {
-                break;
-            }
-            while let Some(signal) = signals.read_signal().context("read signalfd")? {
-                process::signal(child.pidfd.as_fd(), signal.ssi_signo as i32)?;
-            }
-        }
+        let ended = child.pidfd.as_fd();
+        relay.until(ended, Some(&signals), |signal| process::signal(ended, signal))?;
     }
     let status = process::wait(child, None)?.context("the container has no status")?;
     Ok(process::exit_code(status).0)

@@ -147,7 +147,6 @@ fn a_limit_that_did_not_take_is_an_error() {
 fn what_is_missing_is_refused_by_name_before_anything_is_set() {
     let fixture = Fixture::new("refused");
     for (json, name) in [
-        (r#"{"memory": {"limit": 4096, "kernel": 1}}"#, "memory.kernel"),
         (r#"{"memory": {"limit": 4096, "kernelTCP": 1}}"#, "memory.kernelTCP"),
         (r#"{"memory": {"limit": 4096, "swappiness": 0}}"#, "memory.swappiness"),
         (r#"{"memory": {"limit": 4096, "disableOOMKiller": true}}"#, "memory.disableOOMKiller"),
@@ -249,9 +248,9 @@ fn empty_objects_and_zeroes_as_engines_write_them_ask_for_nothing() {
 #[test]
 fn who_sets_only_the_common_limits_refuses_the_rare_ones_by_name() {
     refuse_rare(&resources(r#"{"unified": {"memory.oom.group": "1"}}"#), Version::V2).unwrap();
-    let json = r#"{"cpu": {"idle": 1, "cpus": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}"#;
+    let json = r#"{"memory": {"kernel": 1}, "cpu": {"idle": 1, "cpus": "0"}, "hugepageLimits": [{"pageSize": "2MB", "limit": 1}]}"#;
     let error = refuse_rare(&resources(json), Version::V1).unwrap_err().to_string();
-    assert!(error.contains("cpu.idle, cpu.cpus, hugepageLimits is not supported"), "{error}");
+    assert!(error.contains("memory.kernel, cpu.idle, cpu.cpus, hugepageLimits is not supported"), "{error}");
 }
 
 /// The lines for control files that the rare limits become, in order, in a cgroup that has these files.
