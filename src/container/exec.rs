@@ -67,6 +67,8 @@ pub enum Joins {
     Itself,
     /// A helper of this process, which stays where it is: setns(2) would move it.
     Helper,
+    /// A helper that has left this process's session: to a command in it, /dev/tty would be the caller's terminal.
+    Apart,
 }
 
 /// Runs the command as a child of this process.
@@ -101,6 +103,10 @@ pub fn spawn(exec: Exec, who: Joins) -> Result<Launched> {
     let child = match who {
         Joins::Itself => enter().and_then(|()| process::fork(0, None, main))?,
         Joins::Helper => process::spawn_through(&keep, enter, 0, None, main)?,
+        Joins::Apart => {
+            let leave = || nix::unistd::setsid().context("setsid").and_then(|_| enter());
+            process::spawn_through(&keep, leave, 0, None, main)?
+        }
     };
     Ok(Launched { child, report: reader })
 }

@@ -27,8 +27,8 @@ const TELL_AFTER: u32 = 300;
 const PIPE_CAPACITY: usize = 1 << 20;
 /// When nothing happens for so many milliseconds, the pod is taken to be at rest.
 const QUIET: u16 = 1000;
-/// How long output is left to gather. In that time a program fills its pipe.
-const GATHERING: Duration = Duration::from_micros(200);
+/// How long output is left to gather. In that time a program fills half of its pipe.
+const GATHERING: Duration = Duration::from_micros(600);
 /// How often a cgroup that is not yet empty is looked at again.
 const CLEARING: Duration = Duration::from_millis(10);
 

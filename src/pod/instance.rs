@@ -28,8 +28,10 @@ use crate::lifecycle::model::Instance;
 use crate::manifest::{Container, Pod, env};
 use crate::plan::{self, Rootfs};
 
-/// Output is read in pieces of this size: a little more than a pipe holds (pipe(7)), so that one read takes all there is.
-pub(super) const PIECE: usize = 68 * 1024;
+/// What a pipe for output holds, in bytes (pipe(7)): the fewer times it is emptied, the less each line costs.
+const CAPACITY: usize = 256 * 1024;
+/// Output is read in pieces of this size: a little more than that, so that one read takes all there is.
+pub(super) const PIECE: usize = CAPACITY + 4096;
 
 /// A container instance whose process has been made.
 pub struct Running {
@@ -341,6 +343,8 @@ fn ends(streams: Streams, tty: bool) -> Result<Ends> {
 fn output_pipe() -> Result<(PipeReader, std::io::PipeWriter)> {
     let (reader, writer) = std::io::pipe().context("make output pipe")?;
     fcntl(reader.as_fd(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("make output pipe non-blocking")?;
+    // Room for what is printed while output gathers. Where there is none for it, the pipe stays as it is.
+    fcntl(reader.as_fd(), FcntlArg::F_SETPIPE_SZ(CAPACITY as i32)).ok();
     Ok((reader, writer))
 }
 

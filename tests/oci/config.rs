@@ -278,6 +278,14 @@ fn a_limit_that_linux_does_not_have_any_more_is_left_out_with_a_warning() {
         "barepod-oci: warning: resources.memory.kernel has no effect: Linux does not limit it any more\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), warning);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "ran\n");
+
+    let id = b.id();
+    b.start(&id, "exec sleep 600", same);
+    let resources = b.dir.join("resources.json");
+    fs::write(&resources, r#"{"memory": {"kernel": 16777216}}"#).unwrap();
+    let (success, _, error) = b.oci(&["update", "--resources", resources.to_str().unwrap(), &id]);
+    assert!(success && error == warning.replace("resources.", ""), "{error}");
+    b.good(&["delete", "--force", &id]);
 }
 
 #[test]

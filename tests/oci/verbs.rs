@@ -255,6 +255,30 @@ fn a_poststop_hook_that_fails_is_told_of_and_nothing_else() {
     let (success, _, err) = b.oci(&["run", &id]);
     assert!(success && err.contains("warning: poststop hook"), "{err}");
     assert_eq!(fs::read_to_string(&log).unwrap(), "1\n2\n3\n");
+
+    // Where something else has failed before, one line has both.
+    for (kind, verb) in [("createRuntime", "create"), ("poststart", "start")] {
+        b.configure(|spec| {
+            spec["process"]["args"] = json!(["sleep", "600"]);
+            spec["hooks"] = json!({kind: [{"path": "/bin/false"}], "poststop": [hook("1", 1), hook("2", 0)]});
+        });
+        if verb == "start" {
+            b.good(&["create", &id]);
+        }
+        let error = b.bad(&[verb, &id]);
+        let both = format!("{kind} hook /bin/false: exit code 1; then poststop hook /bin/sh: exit code 1\n");
+        assert!(error.ends_with(&both), "{error}");
+    }
+}
+
+/// `barepod-oci ARGS` by a person: what it has as standard streams, and the end of who looks at it.
+fn on_a_terminal(b: &Box_, args: &[&str]) -> (std::process::Child, fs::File) {
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let [input, output, error] = [(); 3].map(|()| Stdio::from(pair.slave.try_clone().unwrap()));
+    let mut command = Command::new(BAREPOD_OCI);
+    command.arg("--root").arg(b.dir.join("state")).args(args).current_dir(b.bundle());
+    let child = command.stdin(input).stdout(output).stderr(error).spawn().unwrap();
+    (child, fs::File::from(pair.master))
 }
 
 #[test]
@@ -265,19 +289,11 @@ fn a_program_without_a_terminal_does_not_get_the_callers() {
     b.configure(|spec| spec["process"]["args"] = json!(["sh", "-c", script]));
     // What a person sees who types a line and then Ctrl-D.
     let seen = |args: &[&str]| {
-        let pair = nix::pty::openpty(None, None).unwrap();
-        let [input, output, error] = [(); 3].map(|()| Stdio::from(pair.slave.try_clone().unwrap()));
-        let mut command = Command::new(BAREPOD_OCI);
-        command.arg("--root").arg(b.dir.join("state")).args(args).current_dir(b.bundle());
-        let mut child = command.stdin(input).stdout(output).stderr(error).spawn().unwrap();
-        drop(command);
-        drop(pair.slave);
-        let mut master = fs::File::from(pair.master);
+        let (mut child, mut master) = on_a_terminal(&b, args);
         master.write_all(b"typed\n\x04").unwrap();
-        let code = child.wait().unwrap().code();
         let mut text = Vec::new();
         master.read_to_end(&mut text).ok(); // its end is an error: nobody has the other side open any more
-        (code, String::from_utf8(text).unwrap().replace('\r', ""))
+        (child.wait().unwrap().code(), String::from_utf8(text).unwrap().replace('\r', ""))
     };
     let (code, text) = seen(&["run", &id]);
     assert_eq!(code, Some(3), "{text}");
@@ -294,6 +310,111 @@ fn a_program_without_a_terminal_does_not_get_the_callers() {
         "{text}"
     );
     b.good(&["delete", "--force", &id]);
+}
+
+/// Its exit code, which is to come although nobody reads what it prints.
+fn code_in_time(mut child: std::process::Child) -> Option<i32> {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code();
+        }
+        if start.elapsed() > seconds(20) {
+            child.kill().unwrap();
+            panic!("it does not end");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_holds_up_neither_the_end_nor_a_signal() {
+    let b = Box_::new("unread");
+    let id = b.id();
+    // More than a terminal takes, some 10 kB; the rest is in the pipe at the end.
+    let much = "head -c 75000 /dev/zero; exit 3";
+    b.configure(|spec| spec["process"]["args"] = json!(["sh", "-c", much]));
+    let (child, master) = on_a_terminal(&b, &["run", &id]);
+    assert_eq!(code_in_time(child), Some(3));
+    drop(master);
+
+    let endless = "trap 'exit 4' TERM; echo >/ready; cat /dev/zero & wait";
+    b.configure(|spec| spec["process"]["args"] = json!(["sh", "-c", endless]));
+    let (child, master) = on_a_terminal(&b, &["run", &id]);
+    wait_for_file(&b.bundle().join("rootfs/ready"));
+    std::thread::sleep(Duration::from_millis(300)); // until all is full
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(child.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    assert_eq!(code_in_time(child), Some(4));
+    drop(master);
+
+    b.start(&id, "exec sleep 600", same);
+    let (child, master) = on_a_terminal(&b, &["exec", &id, "sh", "-c", much]);
+    assert_eq!(code_in_time(child), Some(3));
+    drop(master);
+    b.good(&["delete", "--force", &id]);
+}
+
+#[test]
+fn of_much_that_a_program_prints_nothing_is_lost_on_the_way_to_the_terminal() {
+    let b = Box_::new("much");
+    let id = b.id();
+    b.configure(|spec| {
+        let print = "head -c 300000 /dev/zero; head -c 300000 /dev/zero >&2";
+        spec["process"]["args"] = json!(["sh", "-c", print])
+    });
+    let (mut child, mut master) = on_a_terminal(&b, &["run", &id]);
+    let mut seen = Vec::new();
+    master.read_to_end(&mut seen).ok();
+    assert_eq!((child.wait().unwrap().code(), seen.len()), (Some(0), 600_000));
+}
+
+#[test]
+fn the_callers_terminal_is_not_that_of_a_further_process() {
+    let b = Box_::new("session");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", same);
+    let look = "if echo typed >/dev/tty; then echo open; else echo none; fi >/new; mv /new /$0";
+    let pair = nix::pty::openpty(None, None).unwrap();
+    let root = b.bundle().join("rootfs");
+    for (name, detach) in [("foreground", None), ("detached", Some("--detach"))] {
+        // It leads the session until it has seen what comes of it.
+        let script = r#""$@"; i=0; until test -e "$0" || test $i = 100; do i=$((i+1)); sleep 0.1; done"#;
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", "--wait", "sh", "-c", script]).arg(root.join(name));
+        command.arg(BAREPOD_OCI).arg("--root").arg(b.dir.join("state")).arg("exec");
+        command.args(detach).args([&id, "sh", "-c", look, name]);
+        let other = || Stdio::from(fs::File::create(b.dir.join("output")).unwrap());
+        let stdin = Stdio::from(pair.slave.try_clone().unwrap());
+        assert!(command.stdin(stdin).stdout(other()).stderr(other()).status().unwrap().success());
+        assert_eq!(fs::read_to_string(root.join(name)).unwrap(), "none\n", "{name}");
+    }
+    b.good(&["delete", "--force", &id]);
+}
+
+#[test]
+fn who_waits_for_a_further_process_is_not_killed_in_its_place() {
+    let b = Box_::new("keeper");
+    let id = b.id();
+    b.start(&id, "exec sleep 600", |spec| spec["process"]["oomScoreAdj"] = 700.into());
+    let mut exec = Command::new(BAREPOD_OCI);
+    exec.arg("--root").arg(b.dir.join("state")).args([
+        "exec",
+        &id,
+        "sh",
+        "-c",
+        "echo >/ready; exec sleep 600",
+    ]);
+    let mut exec = exec.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    wait_for_file(&b.bundle().join("rootfs/ready"));
+    let first = &b.state(&id)["pid"];
+    let all: Value = serde_json::from_str(&b.good(&["ps", "-f", "json", &id])).unwrap();
+    let command = all.as_array().unwrap().iter().find(|pid| *pid != first).unwrap();
+    let keeper = barepod::kernel::process::parent(command.as_i64().unwrap() as i32).unwrap();
+    let adjusted = |pid: &str| fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).unwrap();
+    assert_eq!(adjusted(&command.to_string()), "700\n");
+    assert_eq!(adjusted(&keeper.to_string()), adjusted("self"));
+    b.good(&["delete", "--force", &id]);
+    assert_eq!(exec.wait().unwrap().code(), Some(137));
 }
 
 #[test]
@@ -526,6 +647,18 @@ fn a_terminal_goes_to_the_console_socket() {
     let text = expect(&mut take(&listener), "/dev/pts/1");
     assert!(text.starts_with("7 111\r\n"), "{text}");
     assert!(!text.contains("not a tty"), "{text}");
+
+    // Who waits for the command does not keep the connection open meanwhile.
+    let mut exec = Command::new(BAREPOD_OCI);
+    exec.arg("--root").arg(b.dir.join("state")).args(["exec", "-t", "--console-socket"]).arg(&socket);
+    let mut exec = exec.args([&id, "sleep", "600"]).stdin(Stdio::null()).spawn().unwrap();
+    let (mut connection, _) = listener.accept().unwrap();
+    connection.set_read_timeout(Some(seconds(10))).unwrap();
+    let (_, master) = barepod::kernel::pass::receive(connection.as_fd(), &mut [0; 64]).unwrap();
+    assert_eq!(connection.read(&mut [0; 1]).unwrap(), 0);
+    b.good(&["delete", "--force", &id]);
+    assert_eq!(exec.wait().unwrap().code(), Some(137));
+    drop(master);
 }
 
 #[test]
@@ -539,7 +672,7 @@ fn list_features_and_spec_print_what_engines_read() {
     assert_eq!(b.good(&["list", "-q"]), format!("{id}\n"));
     assert!(b.good(&["list"]).starts_with("ID "));
     let features: Value = serde_json::from_str(&b.good(&["features"])).unwrap();
-    assert_eq!(features["ociVersionMin"], "1.0.0");
+    assert_eq!((&features["ociVersionMin"], &features["ociVersionMax"]), (&"1.0.0".into(), &"1.3.0".into()));
     assert_eq!(features["hooks"].as_array().unwrap().len(), 6);
     fs::create_dir(b.dir.join("new")).unwrap();
     b.good(&["spec", "--bundle", b.dir.join("new").to_str().unwrap()]);

@@ -143,7 +143,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     };
     let console = options.console_socket.as_deref().map(connect).transpose()?;
     if options.detach {
-        run.start(console.as_ref(), options, Joins::Helper)?;
+        run.start(console.as_ref(), options, Joins::Apart)?;
         return Ok(0);
     }
     let shown = tty && console.is_none();
@@ -154,9 +154,13 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let meanwhile = |ended: BorrowedFd| relay.until(ended, None, |_| Ok(()));
     keeper::run(keep, shown, shown, meanwhile, move |passage| {
         let passage = if shown { Some(passage.try_clone_to_owned()?) } else { console };
-        // The pid file is to be written on the host.
-        let who = if options.pid_file.is_none() { Joins::Itself } else { Joins::Helper };
+        // The pid file is to be written on the host, and what is inherited is for the command, not for its keeper: one that
+        // waits in a resource group would let it outlive the container, one with this oom_score_adj would be killed first.
+        let is_plain =
+            options.pid_file.is_none() && run.resource_group.is_none() && run.oom_score_adj.is_none();
+        let who = if is_plain { Joins::Itself } else { Joins::Helper };
         let child = run.start(passage.as_ref(), options, who)?;
+        drop(passage); // whoever has the terminal now sees that nothing more comes
         let status = process::wait(&child, None)?.context("the command has no status")?;
         Ok(process::exit_code(status).0)
     })

@@ -160,7 +160,7 @@ fn dispatch(cli: &Cli) -> Result<i32> {
         Verb::List(options) => list::main(&root, options),
         Verb::Pause(options) => pause::pause(&root, options),
         Verb::Resume(options) => pause::resume(&root, options),
-        Verb::Update(options) => update::main(&root, options),
+        Verb::Update(options) => update::main(&cli.global, &root, options),
         Verb::Events(options) => events::main(&root, options),
         Verb::Features => features::main(),
         Verb::Spec(options) => spec::main(options),

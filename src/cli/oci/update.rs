@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use oci_spec::runtime::LinuxResources;
 
+use super::{Global, warn};
 use crate::container::oci::{Status, load};
 use crate::kernel::cgroup::{systemd, update};
 
@@ -62,7 +63,7 @@ pub struct Options {
 }
 
 /// Runs the verb.
-pub fn main(root: &Path, options: &Options) -> Result<i32> {
+pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     let container = load(root, &options.id)?;
     let status = container.status()?;
     ensure!(status != Status::Stopped, "container is {status}, not running");
@@ -70,12 +71,20 @@ pub fn main(root: &Path, options: &Options) -> Result<i32> {
         Some(file) => read(file)?,
         None => given(options).resources()?,
     };
+    left_out(&resources).into_iter().for_each(|left_out| warn(global, left_out));
     let cgroup = container.cgroup()?;
     if let Some(unit) = &container.record.scope {
         systemd::update(unit, &resources, cgroup.is_v2())?;
     }
     cgroup.update(&resources)?;
     Ok(0)
+}
+
+/// As [`crate::plan::oci::left_out`] has it for a configuration.
+fn left_out(resources: &LinuxResources) -> Option<&'static str> {
+    #[allow(deprecated)]
+    let kernel = resources.memory().and_then(|memory| memory.kernel()).filter(|limit| *limit > 0);
+    kernel.map(|_| "memory.kernel has no effect: Linux does not limit it any more")
 }
 
 fn read(file: &Path) -> Result<LinuxResources> {

@@ -136,8 +136,8 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
     match making.make(&plan, text, options) {
         Ok(child) => Ok((making.container, child)),
         Err(error) => {
-            making.undo().with_context(|| format!("clean up after: {error:#}"))?;
-            Err(error)
+            let warnings = making.undo().with_context(|| format!("clean up after: {error:#}"))?;
+            Err(delete::with(error, &warnings))
         }
     }
 }
@@ -258,12 +258,11 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn undo(self) -> Result<()> {
+    fn undo(self) -> Result<delete::Warnings> {
         let devices = self.devices.map_or(Ok(()), Move::undo);
         // What the other hooks have begun these end, also when it is one of the others that failed (runtime-spec, "Lifecycle").
-        // What goes wrong with these is not what is to be told: why there is no container.
-        delete::remove(&self.container, self.has_run_hooks.then_some(self.spec)).map(drop)?;
-        devices
+        let warnings = delete::remove(&self.container, self.has_run_hooks.then_some(self.spec))?;
+        devices.map(|()| warnings)
     }
 }
 

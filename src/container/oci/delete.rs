@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use oci_spec::runtime::Spec;
 
 use super::{Container, DEADLINE, Status, hooks, load};
@@ -34,6 +34,14 @@ const ENDING: Duration = Duration::from_millis(500);
 
 /// What went wrong with poststop hooks, a line each: the container is gone nevertheless (runtime-spec, "Lifecycle").
 pub type Warnings = Vec<String>;
+
+/// An error, and after it what went wrong with the poststop hooks that ran because of it.
+pub(super) fn with(error: anyhow::Error, warnings: &Warnings) -> anyhow::Error {
+    match warnings.as_slice() {
+        [] => error,
+        warnings => anyhow!("{error:#}; then {}", warnings.join("; ")),
+    }
+}
 
 /// Removes a container that has ended or was never started, or with `force` any, and then runs its poststop hooks.
 pub fn delete(root: &Path, id: &str, force: bool) -> Result<Warnings> {

@@ -65,10 +65,8 @@ pub fn after_start(container: &Container, spec: &oci_spec::runtime::Spec) -> Res
         return Ok(());
     }
     let state = container.state_with(Status::Running).to_string();
-    let result = hooks::run_all("poststart", &hooks, &state, &container.record.bundle);
-    if let Err(error) = &result {
-        // Besides, poststop hooks may fail; it is this hook that is to be told of.
-        delete::destroy(container).map(drop).with_context(|| format!("clean up after: {error:#}"))?;
-    }
-    result
+    hooks::run_all("poststart", &hooks, &state, &container.record.bundle).or_else(|error| {
+        let warnings = delete::destroy(container).with_context(|| format!("clean up after: {error:#}"))?;
+        Err(delete::with(error, &warnings))
+    })
 }
