@@ -296,7 +296,7 @@ fn confirm_v1(dir: &Path, policy: &Policy) -> Result<()> {
 }
 
 /// Changes the policy of a v1 cgroup in which processes live: only what differs, so that no device that was and will be
-/// allowed is refused in between.
+/// allowed is refused in between. To allow all is the exception: Linux clears the list before it has the new default.
 pub(super) fn change_v1(dir: &Path, policy: &Policy) -> Result<()> {
     let list = tree::read(dir, "devices.list")?;
     let Some(now) = parse_list(&list).filter(|_| !policy.allow_by_default) else {
