@@ -9,7 +9,7 @@ use clap::Args;
 use oci_spec::runtime::Spec;
 
 use super::{keeper, terminal as relay};
-use crate::container::exec::{become_command, enter, needed, new_terminal};
+use crate::container::exec::{become_command, enter, new_terminal};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
 use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
 use crate::kernel::namespace::CONTAINER;
@@ -55,27 +55,26 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
 }
 
 fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i32> {
-    // The pidfd is checked against start time and namespace, so a pid that was reused is noticed here.
-    let container = instance.process.open()?;
-    let cgroup = Cgroup::new(&Hierarchy::detect()?, &instance.cgroup)?;
-    let spec = store.spec(&options.pod, instance);
-    let spec: Spec = serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
-    let process = spec.process().as_ref().context("process is missing")?;
-    let steps = plan::exec_steps(process, plan::filter(&spec), &options.command)?;
-    let Stdio { input, output, error } = stdio_of_this_process()?;
-    let stdio = Stdio { input: if options.interactive { input } else { null()? }, output, error };
     let tty = options.tty && relay::has_one("exec: no terminal for the command", options.interactive);
-
-    let door = cgroup.door()?;
-    let descriptors = needed(container.as_fd(), &door, &stdio);
+    // All else is for the keeper: what this process read, it would have to copy.
     keeper::run(
-        descriptors,
+        Vec::new(),
         tty,
         options.interactive,
         |_| Ok(()),
         move |passage| {
+            // The pidfd is checked against start time and namespace, so a pid that was reused is noticed here.
+            let container = instance.process.open()?;
+            let door = Cgroup::new(&Hierarchy::detect()?, &instance.cgroup)?.door()?;
+            let spec = store.spec(&options.pod, instance);
+            let spec: Spec =
+                serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
+            let process = spec.process().as_ref().context("process is missing")?;
+            let steps = plan::exec_steps(process, plan::filter(&spec), &options.command)?;
+            let Stdio { input, output, error } = stdio_of_this_process()?;
+            let input = if options.interactive { input } else { null()? };
             enter(container.as_fd(), CONTAINER)?;
-            let stdio = if tty { new_terminal(passage)? } else { stdio };
+            let stdio = if tty { new_terminal(passage)? } else { Stdio { input, output, error } };
             keep(&door, stdio, tty, &steps)
         },
     )

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Command, CommandFactory, Parser, Subcommand};
 
 use crate::pod::reaper;
 use crate::pod::store::Store;
@@ -136,7 +136,7 @@ pub fn main() -> i32 {
     // Not a verb: what the pod init makes PID 1 of a shared process namespace.
     let is_reaper =
         std::env::args_os().nth(1).is_some_and(|verb| verb.as_encoded_bytes() == reaper::VERB.to_bytes());
-    let result = if is_reaper { reaper::main() } else { dispatch(Cli::parse()) };
+    let result = if is_reaper { reaper::main() } else { dispatch(parse()) };
     match result {
         Ok(code) => code,
         Err(error) => {
@@ -144,6 +144,18 @@ pub fn main() -> i32 {
             FAILED
         }
     }
+}
+
+/// Reads the command line. What is most of the work is that every verb gets its own copy of the options of all; so it is read
+/// with the verbs alone that are among its words, and once more, with all, if that gives anything but a verb to run.
+fn parse<C: Parser>() -> C {
+    let all = C::command();
+    let is_among = |verb: &&Command| std::env::args_os().any(|word| word == verb.get_name());
+    let few = Command::new("")
+        .disable_help_subcommand(true)
+        .args(all.get_arguments().cloned())
+        .subcommands(all.get_subcommands().filter(is_among).cloned());
+    few.try_get_matches().and_then(|few| C::from_arg_matches(&few)).unwrap_or_else(|_| C::parse())
 }
 
 /// One line, or several, on standard output.

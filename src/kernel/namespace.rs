@@ -16,13 +16,13 @@ pub const CONTAINER: CloneFlags = CloneFlags::CLONE_NEWNS
     .union(CloneFlags::CLONE_NEWUTS)
     .union(CloneFlags::CLONE_NEWCGROUP);
 
-/// The namespaces of a process to join from here. One's own user namespace cannot be joined, and one's own time namespace
-/// need not be.
-pub fn to_join(pid: i32) -> Result<CloneFlags> {
+/// The namespaces of a process to join from here, which may have `others` besides [`CONTAINER`]. One's own user namespace
+/// cannot be joined, and one's own time namespace need not be.
+pub fn to_join(pid: i32, others: u64) -> Result<CloneFlags> {
     let mut kinds = CONTAINER;
-    let time = CloneFlags::from_bits_retain(libc::CLONE_NEWTIME);
-    for (kind, name) in [(CloneFlags::CLONE_NEWUSER, "user"), (time, "time")] {
-        if inode(&format!("/proc/{pid}/ns/{name}"))? != inode(&format!("/proc/self/ns/{name}"))? {
+    for (flag, name) in [(libc::CLONE_NEWUSER, "user"), (libc::CLONE_NEWTIME, "time")] {
+        let (kind, may_have) = (CloneFlags::from_bits_retain(flag), others & flag as u64 != 0);
+        if may_have && inode(&format!("/proc/{pid}/ns/{name}"))? != inode(&format!("/proc/self/ns/{name}"))? {
             kinds |= kind;
         }
     }

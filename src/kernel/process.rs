@@ -40,7 +40,9 @@ pub struct Placement<'a> {
 
 /// Ordinary Rust may run after a fork only if no other thread can hold a lock at that moment.
 pub fn assert_single_threaded() -> Result<()> {
-    let threads = fs::read_dir("/proc/self/task").context("list threads")?.count();
+    use std::os::unix::fs::MetadataExt;
+    // A directory has two links besides those from the directories in it, of which there is one per thread.
+    let threads = fs::metadata("/proc/self/task").context("count threads")?.nlink().saturating_sub(2);
     ensure!(threads == 1, "refuse to fork: {threads} threads run in this process");
     Ok(())
 }

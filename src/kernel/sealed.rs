@@ -18,7 +18,7 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::mount;
-use super::sys::{self, Mapped};
+use super::sys::{self, Mapped, Segment};
 
 const EXE: &str = "/proc/self/exe";
 
@@ -66,44 +66,33 @@ pub fn forget() -> Result<()> {
 
 /// What is mapped of the program's own file.
 fn parts() -> Result<Vec<Mapped>> {
-    let exe = fs::read_link(EXE).with_context(|| format!("readlink {EXE}"))?;
-    let smaps = fs::read_to_string("/proc/self/smaps").context("read /proc/self/smaps")?;
-    Ok(mapped(&smaps, exe.to_str().context("the binary's path is not UTF-8")?))
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?.context("no size of a page")?;
+    Ok(mapped(&sys::segments(), page as usize))
 }
 
-/// What is mapped of a file, from proc_pid_smaps(5).
-fn mapped(smaps: &str, file: &str) -> Vec<Mapped> {
+/// The pages that Linux has mapped for these segments of a program. What can be written to may have been: also what was made
+/// read-only after it was relocated (`PT_GNU_RELRO`), which lies at the beginning of one of them.
+fn mapped(segments: &[Segment], page: usize) -> Vec<Mapped> {
+    let of_kind = |kind| segments.iter().filter(move |segment| segment.kind == kind);
+    let down = |address: usize| address - address % page;
+    let right = |flags, flag, right| if flags & flag != 0 { right } else { 0 };
     let mut parts = Vec::new();
-    let mut last = None;
-    for line in smaps.lines() {
-        if let Some((part, path)) = mapping(line) {
-            parts.extend(last.take());
-            last = (path == file).then_some(part);
-        } else if let Some(part) = &mut last {
-            // Pages that are no longer as in the file; what memory had no room for counts by itself.
-            let written = line.strip_prefix("Anonymous:").or_else(|| line.strip_prefix("Swap:"));
-            part.is_written |= written.is_some_and(|amount| amount.trim() != "0 kB");
+    for segment in of_kind(libc::PT_LOAD) {
+        let (start, end) = (segment.place.start, segment.place.start + segment.in_file);
+        let rights = right(segment.flags, libc::PF_R, libc::PROT_READ)
+            | right(segment.flags, libc::PF_W, libc::PROT_WRITE)
+            | right(segment.flags, libc::PF_X, libc::PROT_EXEC);
+        let is_written = rights & libc::PROT_WRITE != 0;
+        let fixed = of_kind(libc::PT_GNU_RELRO).find(|fixed| segment.place.contains(&fixed.place.start));
+        let (start, end) = (down(start), down(end + page - 1));
+        let middle = fixed.map_or(start, |fixed| down(fixed.place.end).clamp(start, end));
+        for (place, rights) in [(start..middle, libc::PROT_READ), (middle..end, rights)] {
+            let offset = (down(segment.offset) + place.start - start) as i64;
+            parts.push(Mapped { place, rights, offset, is_written });
         }
     }
-    parts.extend(last);
+    parts.retain(|part| !part.place.is_empty());
     parts
-}
-
-/// A mapping and its path, from the first of its lines, `START-END RIGHTS OFFSET DEVICE INODE    PATH`.
-fn mapping(line: &str) -> Option<(Mapped, &str)> {
-    let fields: Vec<&str> = line.splitn(6, ' ').collect();
-    let [place, rights, offset, _, _, path] = fields[..] else { return None };
-    let (start, end) = place.split_once('-')?;
-    let number = |text| usize::from_str_radix(text, 16).ok();
-    let right = |letter, right| if rights.contains(letter) { right } else { 0 };
-    let part = Mapped {
-        place: number(start)?..number(end)?,
-        rights: right('r', libc::PROT_READ) | right('w', libc::PROT_WRITE) | right('x', libc::PROT_EXEC),
-        offset: i64::from_str_radix(offset, 16).ok()?,
-        // What has not been written to may be at any moment.
-        is_written: rights.contains('w'),
-    };
-    Some((part, path.trim_start()))
 }
 
 /// Where code, data and the rest are: the fields of proc_pid_stat(5) that [`sys::set_exe_file`] wants.
@@ -145,33 +134,52 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_mapped_of_a_file_is_read_with_rights_offset_and_whether_it_was_written_to() {
-        let smaps = "\
-00400000-00600000 r-xp 00001000 fe:00 131                        /opt/my bin/b (deleted)
-Size:               2048 kB
-Anonymous:             0 kB
-Swap:                  0 kB
-VmFlags: rd ex mr mw me
-00600000-00601000 rw-p 00200000 fe:00 131                        /opt/my bin/b (deleted)
-Anonymous:             0 kB
-Swap:                  0 kB
-00601000-00602000 r--p 00201000 fe:00 131                        /opt/my bin/b (deleted)
-Anonymous:             0 kB
-Swap:                  4 kB
-00602000-00603000 rw-p 00000000 00:00 0 
-Anonymous:             4 kB
-7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]
-Anonymous:            16 kB
-";
+    fn the_pages_of_segments_are_whole_and_what_was_relocated_is_read_only() {
+        let segment = |kind, flags, place, offset, in_file| Segment { kind, flags, place, offset, in_file };
+        let (read, write, execute) = (libc::PF_R, libc::PF_W, libc::PF_X);
+        let segments = [
+            segment(libc::PT_PHDR, read, 0x40_0040..0x40_0270, 0x40, 0x230),
+            segment(libc::PT_LOAD, read, 0x40_0000..0x40_1e40, 0, 0x1e40),
+            segment(libc::PT_LOAD, read | execute, 0x40_2e40..0x40_4480, 0x1e40, 0x1640),
+            segment(libc::PT_LOAD, read | write, 0x40_5480..0x40_7000, 0x3480, 0xe20),
+            segment(libc::PT_LOAD, read | write, 0x40_7300..0x40_c000, 0x4300, 0x1270),
+            segment(libc::PT_GNU_RELRO, read, 0x40_5480..0x40_7000, 0x3480, 0xe20),
+        ];
         let part = |place, rights, offset, is_written| Mapped { place, rights, offset, is_written };
         let (read, write, execute) = (libc::PROT_READ, libc::PROT_WRITE, libc::PROT_EXEC);
         let expected = [
-            part(0x400000..0x600000, read | execute, 0x1000, false),
-            part(0x600000..0x601000, read | write, 0x200000, true),
-            part(0x601000..0x602000, read, 0x201000, true),
+            part(0x40_0000..0x40_2000, read, 0, false),
+            part(0x40_2000..0x40_5000, read | execute, 0x1000, false),
+            part(0x40_5000..0x40_7000, read, 0x3000, true),
+            part(0x40_7000..0x40_9000, read | write, 0x4000, true),
         ];
-        assert_eq!(mapped(smaps, "/opt/my bin/b (deleted)"), expected);
-        assert_eq!(mapped(smaps, "b"), []);
+        assert_eq!(mapped(&segments, 0x1000), expected);
+    }
+
+    /// With what the kernel tells, proc_pid_maps(5).
+    #[test]
+    fn the_parts_of_this_program_are_those_that_are_mapped() {
+        let exe = fs::read_link(EXE).unwrap();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap();
+        let told = maps.lines().filter(|line| line.ends_with(exe.to_str().unwrap())).map(|line| {
+            let [place, rights, offset] = line.splitn(4, ' ').collect::<Vec<_>>()[..3] else {
+                panic!("{line}")
+            };
+            let (start, end) = place.split_once('-').unwrap();
+            let number = |text| usize::from_str_radix(text, 16).unwrap();
+            (number(start)..number(end), rights.to_owned(), number(offset))
+        });
+        let ours = parts().unwrap().into_iter().map(|part| {
+            let letter = |right, letter| if part.rights & right != 0 { letter } else { '-' };
+            let rights = [
+                letter(libc::PROT_READ, 'r'),
+                letter(libc::PROT_WRITE, 'w'),
+                letter(libc::PROT_EXEC, 'x'),
+                'p',
+            ];
+            (part.place, rights.iter().collect::<String>(), part.offset as usize)
+        });
+        assert_eq!(ours.collect::<Vec<_>>(), told.collect::<Vec<_>>());
     }
 
     #[test]

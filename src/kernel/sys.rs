@@ -520,7 +520,51 @@ pub fn new_session_keyring() -> Result<()> {
         .map(drop)
 }
 
-/// A part of the program's own file that is mapped in this process, as proc_pid_smaps(5) tells.
+/// One of the program's headers, elf(5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Segment {
+    /// `PT_*`.
+    pub kind: u32,
+    /// `PF_*`.
+    pub flags: u32,
+    /// Where it is in memory; what lies beyond `in_file` is not from the file.
+    pub place: Range<usize>,
+    /// Where it begins in the file, in bytes.
+    pub offset: usize,
+    /// Bytes from the file.
+    pub in_file: usize,
+}
+
+/// dl_iterate_phdr(3): the segments of the running program itself.
+pub fn segments() -> Vec<Segment> {
+    unsafe extern "C" fn first(
+        info: *mut libc::dl_phdr_info,
+        _: libc::size_t,
+        to: *mut libc::c_void,
+    ) -> libc::c_int {
+        // SAFETY: the C library lends what it has loaded first, which is the program, and `to` as it was given below.
+        let (info, segments) = unsafe { (&*info, &mut *to.cast::<Vec<Segment>>()) };
+        // SAFETY: so many headers are there, for as long as the program runs.
+        let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into()) };
+        segments.extend(headers.iter().map(|header| {
+            let start = (info.dlpi_addr + header.p_vaddr) as usize;
+            Segment {
+                kind: header.p_type,
+                flags: header.p_flags,
+                place: start..start + header.p_memsz as usize,
+                offset: header.p_offset as usize,
+                in_file: header.p_filesz as usize,
+            }
+        }));
+        1
+    }
+    let mut segments = Vec::new();
+    // SAFETY: `first` is called before this returns and takes the vector for what it is.
+    unsafe { libc::dl_iterate_phdr(Some(first), (&raw mut segments).cast()) };
+    segments
+}
+
+/// Pages of the program's own file that are mapped in this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mapped {
     /// Addresses.
@@ -534,7 +578,7 @@ pub struct Mapped {
 }
 
 /// Maps a part of the running program once more: from `file`, which is the same file by another mount, or as a copy in memory
-/// if it was written to. This process has one thread, and the part is as the kernel has just told.
+/// if it was written to. This process has one thread, and the part is mapped as its headers say.
 pub fn map_again(part: &Mapped, file: BorrowedFd) -> Result<()> {
     let (place, length) = (part.place.start as *mut libc::c_void, part.place.len());
     let mapped = |at| if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) };

@@ -228,6 +228,12 @@ fn map_as_container(mount: &mut MountStep, linux: &Linux) -> Result<()> {
     Ok(())
 }
 
+/// The `CLONE_NEW*` flags of the namespaces that the container does not share with its runtime.
+pub fn namespaces(spec: &Spec) -> u64 {
+    let list = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    list.into_iter().flatten().fold(0, |flags, namespace| flags | flag(namespace.typ()))
+}
+
 /// The filter for system calls that a spec asks for.
 pub fn filter(spec: &Spec) -> Option<&LinuxSeccomp> {
     spec.linux().as_ref()?.seccomp().as_ref()

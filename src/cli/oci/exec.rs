@@ -94,66 +94,32 @@ fn user(text: &str) -> Result<(u32, Option<u32>), String> {
     }
 }
 
-/// Runs the verb.
+/// Runs the verb. All but the streams is for the keeper: what this process read, it would have to copy.
 pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     protect()?;
     let preserve = preserved(options.preserve_fds);
-    let container = load(root, &options.id)?;
-    let status = container.status()?;
-    match status {
-        Status::Running | Status::Created => {}
-        Status::Paused if options.ignore_paused => {}
-        Status::Paused => bail!("container is paused (--ignore-paused)"),
-        _ => bail!("container is {status}, not running"),
-    }
-    let spec = container.spec()?;
-    ensure!(
-        !plan::filter(&spec).is_some_and(plan::seccomp::notifies),
-        "linux.seccomp: SCMP_ACT_NOTIFY is not supported for a further process"
-    );
-    let mut process = describe(options, &spec)?;
-    let oom_score_adj = process.oom_score_adj();
-    process.set_oom_score_adj(None);
-    let mut steps = plan::process_steps(&process, spec.linux().as_ref())?;
-    oci::find_home(&mut steps, &process);
-    steps.splice(0..0, affinity(global, &process)?);
-    let tty = process.terminal() == Some(true);
+    let given = options.process.as_deref().map(read_process).transpose()?;
+    let tty = given.as_ref().map_or(options.tty, |process| process.terminal() == Some(true));
     ensure!(tty || options.console_socket.is_none(), "a console socket is of no use without a terminal");
     ensure!(
         !tty || !options.detach || options.console_socket.is_some(),
         "a terminal of a detached process needs a console socket"
     );
-    let (stdio, relay) = pipes::streams(tty || options.detach)?;
-    let pid = container.pid()?;
-    let namespaces = namespace::to_join(pid)?;
-    let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
-    let maps = has_users.then(|| identity::read_id_maps(pid)).transpose()?;
-    let maps = maps.map(|(users, groups)| IdMaps { users, groups });
-    let run = Run {
-        pidfd: container.process()?,
-        namespaces,
-        maps,
-        root: std::fs::File::open(format!("/proc/{pid}/root")).context("open the container's root")?.into(),
-        cgroup: cgroup(&container, options)?,
-        steps,
-        preserve,
-        oom_score_adj,
-        resource_group: container.record.resource_group,
-        stdio,
-    };
     let console = options.console_socket.as_deref().map(connect).transpose()?;
+    let (stdio, relay) = pipes::streams(tty || options.detach)?;
     if options.detach {
+        let run = prepare(global, root, options, given, stdio, preserve)?;
         run.start(console.as_ref(), options, Joins::Apart)?;
         return Ok(0);
     }
     let shown = tty && console.is_none();
-    let mut keep: Vec<RawFd> = run.stdio.descriptors().to_vec();
-    keep.extend([run.pidfd.as_raw_fd(), run.root.as_raw_fd()]);
+    let mut keep: Vec<RawFd> = stdio.descriptors().to_vec();
     keep.extend(console.as_ref().map(AsRawFd::as_raw_fd));
-    keep.extend(&run.preserve);
+    keep.extend(&preserve);
     let meanwhile = |ended: BorrowedFd| relay.until(ended, None, |_| Ok(()));
     keeper::run(keep, shown, shown, meanwhile, move |passage| {
         let passage = if shown { Some(passage.try_clone_to_owned()?) } else { console };
+        let run = prepare(global, root, options, given, stdio, preserve)?;
         // The pid file is to be written on the host, and what is inherited is for the command, not for its keeper: one that
         // waits in a resource group would let it outlive the container, one with this oom_score_adj would be killed first.
         let is_plain =
@@ -163,6 +129,52 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
         drop(passage); // whoever has the terminal now sees that nothing more comes
         let status = process::wait(&child, None)?.context("the command has no status")?;
         Ok(process::exit_code(status).0)
+    })
+}
+
+/// Finds the container and says what is to be done.
+fn prepare(
+    global: &Global,
+    root: &Path,
+    options: &Options,
+    given: Option<Process>,
+    stdio: Stdio,
+    preserve: Vec<RawFd>,
+) -> Result<Run> {
+    let container = load(root, &options.id)?;
+    let pidfd = match container.now()? {
+        (Status::Running | Status::Created, Some(process)) => process,
+        (Status::Paused, Some(process)) if options.ignore_paused => process,
+        (Status::Paused, _) => bail!("container is paused (--ignore-paused)"),
+        (status, _) => bail!("container is {status}, not running"),
+    };
+    let spec = container.spec()?;
+    ensure!(
+        !plan::filter(&spec).is_some_and(plan::seccomp::notifies),
+        "linux.seccomp: SCMP_ACT_NOTIFY is not supported for a further process"
+    );
+    let mut process = given.map_or_else(|| describe(options, &spec), Ok)?;
+    let oom_score_adj = process.oom_score_adj();
+    process.set_oom_score_adj(None);
+    let mut steps = plan::process_steps(&process, spec.linux().as_ref())?;
+    oci::find_home(&mut steps, &process);
+    steps.splice(0..0, affinity(global, &process)?);
+    let pid = container.pid()?;
+    let namespaces = namespace::to_join(pid, plan::container::namespaces(&spec))?;
+    let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
+    let maps = has_users.then(|| identity::read_id_maps(pid)).transpose()?;
+    let maps = maps.map(|(users, groups)| IdMaps { users, groups });
+    Ok(Run {
+        pidfd,
+        namespaces,
+        maps,
+        root: fs::File::open(format!("/proc/{pid}/root")).context("open the container's root")?.into(),
+        cgroup: cgroup(&container, options)?,
+        steps,
+        preserve,
+        oom_score_adj,
+        resource_group: container.record.resource_group,
+        stdio,
     })
 }
 
@@ -209,15 +221,17 @@ impl Run {
     }
 }
 
-/// The process of `--process`, or the container's own with what the command line changes.
+/// The process of `--process`.
+fn read_process(file: &Path) -> Result<Process> {
+    let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+    let process: Process = serde_json::from_str(&text).context("parse the process")?;
+    ensure!(process.args().as_ref().is_some_and(|args| !args.is_empty()), "process.args is empty");
+    ensure!(process.cwd().is_absolute(), "process.cwd is not absolute");
+    Ok(process)
+}
+
+/// The container's own process with what the command line changes.
 fn describe(options: &Options, spec: &Spec) -> Result<Process> {
-    if let Some(file) = &options.process {
-        let text = fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-        let process: Process = serde_json::from_str(&text).context("parse the process")?;
-        ensure!(process.args().as_ref().is_some_and(|args| !args.is_empty()), "process.args is empty");
-        ensure!(process.cwd().is_absolute(), "process.cwd is not absolute");
-        return Ok(process);
-    }
     ensure!(!options.command.is_empty(), "no command is given");
     let mut process = spec.process().clone().context("process is missing")?;
     process.set_args(Some(options.command.clone())).set_terminal(Some(options.tty));

@@ -108,7 +108,7 @@ struct Unsupported {
 
 /// Runs the command line; what it returns is the exit code.
 pub fn main() -> i32 {
-    let cli = Cli::parse();
+    let cli: Cli = super::parse();
     let verb = cli.verb.name();
     match dispatch(&cli) {
         Ok(code) => code,

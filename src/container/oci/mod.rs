@@ -147,19 +147,28 @@ pub fn all(root: &Path) -> Result<Vec<Container>> {
 impl Container {
     /// Its status now.
     pub fn status(&self) -> Result<Status> {
+        Ok(self.now()?.0)
+    }
+
+    /// Its status now, and its first process if that has not ended.
+    pub fn now(&self) -> Result<(Status, Option<OwnedFd>)> {
         if self.record.process.is_none() {
-            return Ok(Status::Creating);
+            return Ok((Status::Creating, None));
         }
-        if self.process().is_err() {
-            return Ok(Status::Stopped);
-        }
-        if self.directory.join(start::PREPARED).exists() {
-            return Ok(Status::Creating);
-        }
-        if self.directory.join(start::SOCKET).exists() {
-            return Ok(Status::Created);
-        }
-        Ok(if self.cgroup()?.is_frozen()? { Status::Paused } else { Status::Running })
+        let Ok(process) = self.process() else {
+            return Ok((Status::Stopped, None));
+        };
+        let has = |file| self.directory.join(file).exists();
+        let status = if has(start::PREPARED) {
+            Status::Creating
+        } else if has(start::SOCKET) {
+            Status::Created
+        } else if self.cgroup()?.is_frozen()? {
+            Status::Paused
+        } else {
+            Status::Running
+        };
+        Ok((status, Some(process)))
     }
 
     /// The state as the specification wants it, with a given status, for hooks.
