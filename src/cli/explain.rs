@@ -82,14 +82,9 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
             (true, vec![(PathBuf::from("/sys/fs/cgroup"), all)])
         }
     };
-    let own = std::fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
-    let used = |controllers: &&str| {
-        let mut names = controllers.split(',');
-        let all: &Vec<(PathBuf, Vec<String>)> = &hierarchies;
-        names.any(|name| all.iter().any(|(_, used)| used.iter().any(|one| one == name)))
-    };
-    let view = own.lines().filter_map(|line| line.split(':').nth(1)).filter(used).map(str::to_owned);
-    let view = if v2 { Vec::new() } else { view.collect() };
+    let all: &Vec<(PathBuf, Vec<String>)> = &hierarchies;
+    let names = all.iter().filter_map(|(point, _)| point.file_name()?.to_str().map(str::to_owned));
+    let view = if v2 { Vec::new() } else { names.collect() };
     let pod = &loaded.manifest.pod;
     Ok(Assumptions {
         root: store.root.clone(),

@@ -18,7 +18,7 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{PipeWriter, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -29,7 +29,7 @@ use nix::unistd::Uid;
 
 use super::oci::{self, step::Runtime};
 use crate::kernel::cgroup::Cgroup;
-use crate::kernel::root::{Leaf, Root, kind};
+use crate::kernel::root::{Leaf, Root, kind, make_at};
 use crate::kernel::terminal::{self, Pair};
 use crate::kernel::{capability, device, identity, mount, namespace, pass, process, sys};
 use crate::plan::container::{DeviceNode, Rootfs};
@@ -171,6 +171,8 @@ pub struct Setup {
     mapped: usize,
     /// The new root.
     root: Option<Root>,
+    /// An empty directory over one that is masked, of which others get copies.
+    empty: Option<OwnedFd>,
     /// Mounts that become read-only when everything has been put into them.
     readonly_later: Vec<OwnedFd>,
     /// The container's state, for hooks.
@@ -293,7 +295,9 @@ impl Setup {
                 let tree = self.sources.pop_front().context("a bind source is missing")?;
                 if outside.runtime.is_some() { younger(tree)? } else { tree }
             }
-            What::Cgroup => return mount_cgroup(root, step),
+            What::Cgroup => {
+                return self.mount_cgroup(step, outside.cgroup.context("there is no cgroup")?);
+            }
             What::Remount => {
                 let target = root.find(&step.target)?.context("nothing is mounted there")?;
                 return set_attributes(step, &target, step.attr.set);
@@ -335,15 +339,19 @@ impl Setup {
         Ok(())
     }
 
-    fn mask(&self, path: &Path) -> Result<()> {
-        let root = self.root()?;
-        let Some(target) = root.find(path)? else { return Ok(()) };
-        let tree = if kind(&fstat(&target)?) == SFlag::S_IFDIR {
-            mount::new_filesystem("tmpfs", &[], attr::RDONLY)?
-        } else {
-            mount::clone_fd(device::host_null()?.as_fd(), false)?
+    fn mask(&mut self, path: &Path) -> Result<()> {
+        let Some(target) = self.root()?.find(path)? else { return Ok(()) };
+        let is_directory = kind(&fstat(&target)?) == SFlag::S_IFDIR;
+        let tree = match &self.empty {
+            Some(empty) if is_directory => mount::clone_fd(empty.as_fd(), false)?,
+            None if is_directory => mount::new_filesystem("tmpfs", &[], attr::RDONLY)?,
+            _ => mount::clone_fd(device::host_null()?.as_fd(), false)?,
         };
-        mount::attach(tree.as_fd(), target.as_fd())
+        mount::attach(tree.as_fd(), target.as_fd())?;
+        if is_directory {
+            self.empty = Some(tree);
+        }
+        Ok(())
     }
 
     fn readonly_path(&self, path: &Path) -> Result<()> {
@@ -375,34 +383,46 @@ impl Setup {
             mount::set_propagation(root.fd(), kind)?;
         }
         self.proc = None; // a descriptor of the host's procfs has no business beyond this point
+        self.empty = None;
         Ok(())
     }
 }
 
 impl Setup {
-    /// The cgroups where there is no cgroup namespace to root them in: all of v2; of v1 the container's own directory in each
-    /// hierarchy, by the name that the host has for it.
+    /// The cgroups where there is no cgroup namespace to root them in: all of v2; of v1 as with one.
     pub fn mount_host_cgroups(&self, step: &MountStep, cgroup: &Cgroup) -> Result<()> {
-        let root = self.root()?;
-        let bind = |source: &Path, target: &Path| {
-            let tree = mount::clone_path(source, false)?;
-            set_attributes(step, &tree, step.attr.set)?;
-            step.propagations()
-                .into_iter()
-                .try_for_each(|kind| mount::set_propagation(tree.as_fd(), kind))?;
-            mount::attach(tree.as_fd(), root.make(target, Leaf::Directory)?.as_fd())
-        };
-        let depth = cgroup.path().split('/').count();
-        let host = |directory: &Path| directory.ancestors().nth(depth).map(Path::to_owned);
-        if cgroup.is_v2() {
-            let all = cgroup.paths().first().and_then(|directory| host(directory));
-            return bind(&all.context("there is no cgroup filesystem")?, &step.target);
+        if !cgroup.is_v2() {
+            return self.mount_hierarchies(step, cgroup);
         }
-        let tmpfs = tmpfs_for_hierarchies(root, step)?;
+        let all = cgroup.paths().first().and_then(|directory| mount_point(directory, cgroup));
+        let target = self.root()?.make(&step.target, Leaf::Directory)?;
+        bind_cgroup(step, &all.context("there is no cgroup filesystem")?, target)
+    }
+
+    /// The container's own cgroup.
+    fn mount_cgroup(&self, step: &MountStep, cgroup: &Cgroup) -> Result<()> {
+        if !cgroup.is_v2() {
+            return self.mount_hierarchies(step, cgroup);
+        }
+        let target = self.root()?.make(&step.target, Leaf::Directory)?;
+        let tree = mount::new_filesystem("cgroup2", &[], 0)?;
+        set_attributes(step, &tree, step.attr.set)?;
+        mount::attach(tree.as_fd(), target.as_fd())
+    }
+
+    /// On v1 a tmpfs with the container's directory of each hierarchy, by the name that the host has for that, as programs
+    /// expect it. To bind what the host has mounted takes less than to mount it anew, and gives the same.
+    fn mount_hierarchies(&self, step: &MountStep, cgroup: &Cgroup) -> Result<()> {
+        let target = self.root()?.make(&step.target, Leaf::Directory)?;
+        let mode = ("mode".to_owned(), Some("755".to_owned()));
+        let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
+        mount::attach(tmpfs.as_fd(), target.as_fd())?;
         for directory in cgroup.paths() {
-            let point = host(&directory).context("there is no cgroup filesystem")?;
-            bind(&directory, &step.target.join(point.file_name().context("it has no name")?))?;
+            let point = mount_point(&directory, cgroup).context("there is no cgroup filesystem")?;
+            let name = point.file_name().and_then(|name| name.to_str()).context("it has no name")?;
+            bind_cgroup(step, &directory, make_at(tmpfs.as_fd(), name, Leaf::Directory)?)?;
         }
+        // Writable until they are there.
         set_attributes(step, &tmpfs, step.attr.set)
     }
 
@@ -472,44 +492,17 @@ fn set_attributes(step: &MountStep, tree: &OwnedFd, set: u64) -> Result<()> {
     Ok(())
 }
 
-/// The container's own cgroups: one cgroup2 mount, or on v1 a tmpfs with one mount per hierarchy, as programs expect it.
-fn mount_cgroup(root: &Root, step: &MountStep) -> Result<()> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
-    let hierarchies = v1_hierarchies(&own);
-    if hierarchies.is_empty() {
-        let target = root.make(&step.target, Leaf::Directory)?;
-        let tree = mount::new_filesystem("cgroup2", &[], 0)?;
-        set_attributes(step, &tree, step.attr.set)?;
-        return mount::attach(tree.as_fd(), target.as_fd());
-    }
-    let tmpfs = tmpfs_for_hierarchies(root, step)?;
-    for controllers in &hierarchies {
-        let options: Vec<_> = controllers.split(',').map(|name| (name.to_owned(), None)).collect();
-        let tree = mount::new_filesystem("cgroup", &options, 0)?;
-        set_attributes(step, &tree, step.attr.set)?;
-        let place = root.make(&step.target.join(controllers), Leaf::Directory)?;
-        mount::attach(tree.as_fd(), place.as_fd())?;
-    }
-    set_attributes(step, &tmpfs, step.attr.set)
+/// Attaches a directory of the host's cgroup filesystem.
+fn bind_cgroup(step: &MountStep, source: &Path, target: OwnedFd) -> Result<()> {
+    let tree = mount::clone_path(source, false)?;
+    set_attributes(step, &tree, step.attr.set)?;
+    step.propagations().into_iter().try_for_each(|kind| mount::set_propagation(tree.as_fd(), kind))?;
+    mount::attach(tree.as_fd(), target.as_fd())
 }
 
-/// Where those of v1 are mounted below; writable until they are.
-fn tmpfs_for_hierarchies(root: &Root, step: &MountStep) -> Result<OwnedFd> {
-    let target = root.make(&step.target, Leaf::Directory)?;
-    let mode = ("mode".to_owned(), Some("755".to_owned()));
-    let tmpfs = mount::new_filesystem("tmpfs", &[mode], 0)?;
-    mount::attach(tmpfs.as_fd(), target.as_fd())?;
-    Ok(tmpfs)
-}
-
-/// The hierarchies of `/proc/self/cgroup` that have a controller barepod uses.
-fn v1_hierarchies(own: &str) -> Vec<String> {
-    const USED: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "devices", "freezer"];
-    own.lines()
-        .filter_map(|line| line.split(':').nth(1))
-        .filter(|controllers| controllers.split(',').any(|name| USED.contains(&name)))
-        .map(str::to_owned)
-        .collect()
+/// The mount point that a directory of the cgroup is below.
+fn mount_point(directory: &Path, cgroup: &Cgroup) -> Option<PathBuf> {
+    directory.ancestors().nth(cgroup.path().split('/').count()).map(Path::to_owned)
 }
 
 fn to_device(node: &DeviceNode) -> device::Device {
@@ -597,12 +590,5 @@ mod tests {
         assert_eq!(candidates("./run", &["PATH=/bin".to_owned()]), ["./run"]);
         assert_eq!(candidates("run", &["PATH=/a:/b".to_owned()]), ["/a/run", "/b/run"]);
         assert_eq!(candidates("run", &["PATH=/a".to_owned(), "PATH=/b".to_owned()]), ["/b/run"]);
-    }
-
-    #[test]
-    fn only_hierarchies_in_use_are_mounted_on_v1_and_none_on_v2() {
-        let hybrid = "9:name=systemd:/\n8:pids:/x\n4:memory:/x\n2:cpu,cpuacct:/x\n3:cpuset:/\n0::/\n";
-        assert_eq!(v1_hierarchies(hybrid), ["pids", "memory", "cpu,cpuacct"]);
-        assert!(v1_hierarchies("0::/x\n").is_empty());
     }
 }

@@ -14,7 +14,7 @@ use crate::plan::{Rootfs, Step};
 pub struct Place<'a> {
     /// The container's cgroup directories.
     pub cgroups: &'a [PathBuf],
-    /// On v1 the hierarchies that a container sees, as `/proc/self/cgroup` lists them; empty on v2.
+    /// On v1 the name of the hierarchy of each; empty on v2.
     pub view: &'a [String],
 }
 
@@ -323,10 +323,7 @@ fn make(target: &Path, leaf: Leaf, gives: &str) -> Vec<Call> {
     calls.extend(when(
         condition,
         match leaf {
-            Leaf::Directory => vec![
-                call("mkdirat", ["parent", &name, "0755"]),
-                call("openat", ["parent", &name, "O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC"]).gives(gives),
-            ],
+            Leaf::Directory => make_in("parent", &name, gives).to_vec(),
             Leaf::File => vec![
                 call("openat", ["parent", &name, "O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW|O_CLOEXEC", "0644"]),
                 call("openat", ["parent", &name, "O_PATH|O_NOFOLLOW|O_CLOEXEC"]).gives(gives),
@@ -334,6 +331,14 @@ fn make(target: &Path, leaf: Leaf, gives: &str) -> Vec<Call> {
         },
     ));
     calls
+}
+
+/// Makes a directory below an open one.
+fn make_in(parent: &str, name: &str, gives: &str) -> [Call; 2] {
+    [
+        call("mkdirat", [parent, name, "0755"]),
+        call("openat", [parent, name, "O_PATH|O_DIRECTORY|O_NOFOLLOW|O_CLOEXEC"]).gives(gives),
+    ]
 }
 
 /// Parent and last name of an absolute path.
@@ -422,11 +427,11 @@ fn mount_cgroup(mount: &MountStep, place: &Place) -> Vec<Call> {
     let mode = ("mode".to_owned(), Some("755".to_owned()));
     calls.extend(new_filesystem("tmpfs", &[mode], 0, "top"));
     calls.push(attach("top", "place"));
-    for controllers in place.view {
-        let options: Vec<_> = controllers.split(',').map(|name| (name.to_owned(), None)).collect();
-        calls.extend(new_filesystem("cgroup", &options, 0, "tree"));
+    for (directory, name) in place.cgroups.iter().zip(place.view) {
+        calls.extend(make_in("top", &quoted(name), "place"));
+        calls.push(open_tree("AT_FDCWD", &path(directory), false, "tree"));
         calls.extend(attributes("tree").into_iter().flatten());
-        calls.extend(target(&mount.target.join(controllers), false));
+        calls.extend(mount.propagations().into_iter().map(|kind| set_propagation("tree", kind)));
         calls.push(attach("tree", "place"));
     }
     calls.extend(attributes("top").into_iter().flatten());
@@ -434,13 +439,15 @@ fn mount_cgroup(mount: &MountStep, place: &Place) -> Vec<Call> {
 }
 
 fn mask(path: &Path) -> Vec<Call> {
-    let directory = new_filesystem("tmpfs", &[], attr::RDONLY, "tree");
+    let mut first = new_filesystem("tmpfs", &[], attr::RDONLY, "empty");
+    first.push(attach("empty", "place"));
+    let copy = |of: &str| [open_tree(of, "\"\"", false, "tree"), attach("tree", "place")];
     let null = open(Path::new("/dev/null"), "O_PATH|O_CLOEXEC", None).gives("null");
     [
         vec![look_up(path, "place")],
-        when("the path is a directory", directory),
-        when("the path is a file", vec![null, open_tree("null", "\"\"", false, "tree")]),
-        when("the path exists", vec![attach("tree", "place")]),
+        when("the path is a directory, and the first", first),
+        when("the path is a further directory", copy("empty").to_vec()),
+        when("the path is a file", std::iter::once(null).chain(copy("null")).collect()),
     ]
     .concat()
 }
@@ -550,7 +557,7 @@ pub fn commands(step: &Step, place: &Place, state: &mut State) -> Vec<String> {
         }
         Step::Propagation(kind) => format!("mount --make-{kind} /"),
         Step::MountRootfs(rootfs) => return mount_rootfs_by_hand(rootfs),
-        Step::Mount(mount) if mount.what == What::Cgroup => return shell::cgroups(mount, place.view),
+        Step::Mount(mount) if mount.what == What::Cgroup => return shell::cgroups(mount, place),
         Step::Mount(mount) => return shell::mount(mount, &mut state.by_hand),
         Step::Device(node) => {
             let path = inside(&node.path);

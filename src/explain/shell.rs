@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::container::Place;
 use crate::plan::mount::{MountAttr, MountStep, What, attr};
 
 /// Variables of the shell that may stand in a path, as a name of its own: the state directory, the pod's cgroup, the root
@@ -61,13 +62,7 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
             filesystem(kind, &source.unwrap_or_else(|| kind.clone()), &own, mount.attr, &target, later)
         }
         What::Bind { source, recursive } => {
-            let bind = if *recursive { "--rbind" } else { "--bind" };
-            let propagations = mount.propagations();
-            let mut lines =
-                vec![format!("mount {bind} --make-{} {} {target}", propagations[0], path(source))];
-            lines.extend(propagations[1..].iter().map(|kind| format!("mount --make-{kind} {target}")));
-            lines.extend(change(mount.attr, &target));
-            lines
+            bind(mount, if *recursive { "--rbind" } else { "--bind" }, source, &target)
         }
         What::Cgroup => filesystem("cgroup2", "cgroup2", &[], mount.attr, &target, later),
         What::Remount => change(mount.attr, &target).into_iter().collect(),
@@ -84,26 +79,29 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
     lines
 }
 
-/// What makes the container's own view of the cgroups: one mount, or on v1 one for each of `view` on a tmpfs.
-pub fn cgroups(mount: &MountStep, view: &[String]) -> Vec<String> {
+/// What makes the container's own view of the cgroups: one mount, or on v1 a tmpfs with its directory in each hierarchy.
+pub fn cgroups(mount: &MountStep, place: &Place) -> Vec<String> {
     let (target, mut later) = (inside(&mount.target), Vec::new());
-    if view.is_empty() {
+    if place.view.is_empty() {
         return self::mount(mount, &mut later);
     }
     let mode = ["mode=755".to_owned()];
     let mut lines = filesystem("tmpfs", "none", &mode, MountAttr::default(), &target, &mut later);
-    for controllers in view {
-        let place = inside(&mount.target.join(controllers));
-        lines.extend(filesystem(
-            "cgroup",
-            "none",
-            std::slice::from_ref(controllers),
-            mount.attr,
-            &place,
-            &mut later,
-        ));
+    for (directory, name) in place.cgroups.iter().zip(place.view) {
+        let target = inside(&mount.target.join(name));
+        lines.push(format!("mkdir -p {target}"));
+        lines.extend(bind(mount, "--bind", directory, &target));
     }
     lines.extend(change(mount.attr, &target));
+    lines
+}
+
+/// A bind mount with its propagation and attributes.
+fn bind(mount: &MountStep, option: &str, source: &Path, target: &str) -> Vec<String> {
+    let propagations = mount.propagations();
+    let mut lines = vec![format!("mount {option} --make-{} {} {target}", propagations[0], path(source))];
+    lines.extend(propagations[1..].iter().map(|kind| format!("mount --make-{kind} {target}")));
+    lines.extend(change(mount.attr, target));
     lines
 }
 

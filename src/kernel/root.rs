@@ -152,7 +152,7 @@ impl Root {
 }
 
 /// Makes and opens `name` below `parent`, refusing to follow a symlink that somebody put there meanwhile.
-fn make_at(parent: BorrowedFd, name: &str, leaf: Leaf) -> Result<OwnedFd> {
+pub fn make_at(parent: BorrowedFd, name: &str, leaf: Leaf) -> Result<OwnedFd> {
     match leaf {
         Leaf::Directory => match mkdirat(parent, name, Mode::from_bits_truncate(0o755)) {
             Ok(()) | Err(Errno::EEXIST) => Ok(openat(

@@ -31,6 +31,20 @@ impl Lifecycle {
         changed
     }
 
+    /// The app that starts as soon as the one has that is being made: nothing else comes between them, no postStart either
+    /// (R5). Whoever makes containers may make it ready meanwhile.
+    pub fn next_app(&self) -> Option<Instance> {
+        let is_made = |one: &Container| matches!(one.stage, Stage::Creating { killed: false });
+        let index = self.containers.iter().position(is_made)?;
+        let (spec, next) = (self.spec.containers.get(index)?, self.containers.get(index + 1)?);
+        let is_next = spec.kind == Kind::App
+            && spec.post_start.is_none()
+            && matches!(next.stage, Stage::Idle)
+            && self.shutdown.is_none()
+            && !self.restarting_all;
+        is_next.then_some(Instance { container: index + 1, attempt: next.instances })
+    }
+
     /// Everything before it in the list is initialised (inits, sidecars) or was given its start (apps) (R15).
     fn gate_is_open(&self, index: Index) -> bool {
         self.containers[..index].iter().all(|earlier| earlier.passed)

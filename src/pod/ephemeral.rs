@@ -54,7 +54,9 @@ impl Supervisor {
         let instance = Instance { container: number, attempt: 0 };
         let at = self.now();
         let origin = Origin { instance, container: &container, bundle: &bundle, target, streams };
-        let running = instance::start(&self.sandbox, origin).map_err(|failure| failure.error)?;
+        let running = instance::prepare(&self.sandbox, &origin)
+            .and_then(|prepared| instance::start(&self.sandbox, origin, prepared))
+            .map_err(|failure| failure.error)?;
 
         let id = format!("barepod://{}_{}_0", self.sandbox.blueprint.uid, container.name);
         let shown = EphemeralContainer {

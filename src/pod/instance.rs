@@ -110,29 +110,36 @@ impl Failure {
     fn create(error: anyhow::Error) -> Failure {
         Failure { reason: "CreateContainerError", error }
     }
+
+    fn run(error: anyhow::Error) -> Failure {
+        Failure { reason: "RunContainerError", error }
+    }
 }
 
-/// Makes the instance's files, cgroup and process. The process then performs its steps by itself.
-pub fn start(sandbox: &Sandbox, origin: Origin) -> Result<Running, Failure> {
-    let prepared = prepare(sandbox, &origin)?;
-    run(sandbox, origin, prepared).map_err(|error| Failure { reason: "RunContainerError", error })
-}
-
-struct Prepared {
+/// What an instance needs before it has a process.
+pub struct Prepared {
     spec: oci_spec::runtime::Spec,
     plan: plan::Plan,
     cgroup: Cgroup,
     message_file: PathBuf,
 }
 
-fn prepare(sandbox: &Sandbox, origin: &Origin) -> Result<Prepared, Failure> {
+/// Makes the instance's files and cgroup.
+pub fn prepare(sandbox: &Sandbox, origin: &Origin) -> Result<Prepared, Failure> {
     let container = origin.container;
     // A fresh writable layer; the one of the instance before goes first, so that two never cost memory together.
     let layer = fresh_layer(sandbox, &container.name).map_err(Failure::create)?;
     let message_file = message_file(&layer).map_err(Failure::create)?;
     let context = context(sandbox, origin, &message_file)?;
     let spec = bundle::merge(&origin.bundle.spec, container, &context).map_err(Failure::config)?;
-    write_plan(sandbox, origin, spec, layer, message_file).map_err(Failure::create)
+    let prepared = write_plan(sandbox, origin, spec, layer, message_file).map_err(Failure::create)?;
+    make_cgroup(sandbox, &prepared).map_err(Failure::run)?;
+    Ok(prepared)
+}
+
+/// Makes its process, which then performs its steps by itself.
+pub fn start(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running, Failure> {
+    run(sandbox, origin, prepared).map_err(Failure::run)
 }
 
 fn message_file(layer: &Path) -> Result<PathBuf> {
@@ -228,17 +235,19 @@ fn write_plan(
     Ok(Prepared { spec, plan, cgroup, message_file })
 }
 
+fn make_cgroup(sandbox: &Sandbox, prepared: &Prepared) -> Result<()> {
+    let Prepared { spec, cgroup, .. } = prepared;
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    // What a bundle may ask for besides is not in the plan that `explain` tells.
+    resources.map_or(Ok(()), |resources| refuse_rare(resources, sandbox.blueprint.hierarchy.version()))?;
+    cgroup.create()?;
+    resources.map_or(Ok(()), |resources| cgroup.apply(resources))
+}
+
 fn run(sandbox: &Sandbox, origin: Origin, prepared: Prepared) -> Result<Running> {
     let blueprint = &sandbox.blueprint;
     let Origin { instance, container, streams, .. } = origin;
     let Prepared { spec, plan, cgroup, message_file } = prepared;
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    // What a bundle may ask for besides is not in the plan that `explain` tells.
-    resources.map_or(Ok(()), |resources| refuse_rare(resources, blueprint.hierarchy.version()))?;
-    cgroup.create()?;
-    if let Some(resources) = resources {
-        cgroup.apply(resources)?;
-    }
     let logs = blueprint.logs().join(&container.name);
     super::store::make_directory(&logs)?;
     let log = LogWriter::create(&logs, instance.attempt)?;

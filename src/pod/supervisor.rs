@@ -14,7 +14,7 @@ use super::control::CONTROL;
 use super::ephemeral::Ephemeral;
 use super::helper::{self, Helper, Purpose};
 use super::init::{Sandbox, tell};
-use super::instance::{self, Origin, Running, Streams};
+use super::instance::{self, Origin, Prepared, Running, Streams};
 use super::pause::Pause;
 use super::start::Message;
 use super::store::{Record, write_record};
@@ -35,6 +35,8 @@ pub struct Supervisor {
     /// SIGTERM and SIGINT, which reach a PID 1 only like this.
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
+    /// What has been made ready for the container that comes next.
+    ahead: Option<(Instance, Prepared)>,
     /// At which descriptors something has happened.
     pub(super) ready: Ready,
     /// What output goes through.
@@ -79,6 +81,7 @@ impl Supervisor {
             lifecycle,
             signals,
             running: Vec::new(),
+            ahead: None,
             ready: Ready::default(),
             piece: vec![0; instance::PIECE],
             helpers: Vec::new(),
@@ -123,6 +126,7 @@ impl Supervisor {
             if self.over {
                 return self.finish();
             }
+            self.make_ahead();
             self.ready = self.wait()?;
             self.collect()?;
         }
@@ -214,15 +218,13 @@ impl Supervisor {
     }
 
     fn start(&mut self, instance: Instance) {
-        let blueprint = &self.sandbox.blueprint;
-        let origin = Origin {
-            instance,
-            container: &blueprint.manifest.pod.containers[instance.container],
-            bundle: &blueprint.bundles[instance.container],
-            target: None,
-            streams: Streams::Log,
+        let ahead = self.ahead.take();
+        let origin = self.origin(instance);
+        let prepared = match ahead.filter(|(next, _)| *next == instance) {
+            Some((_, prepared)) => Ok(prepared),
+            None => instance::prepare(&self.sandbox, &origin),
         };
-        match instance::start(&self.sandbox, origin) {
+        match prepared.and_then(|prepared| instance::start(&self.sandbox, origin, prepared)) {
             Ok(running) => {
                 let name = &running.record.container;
                 let id = object::container_id(&self.sandbox.blueprint.uid, name, instance.attempt);
@@ -234,6 +236,34 @@ impl Supervisor {
                 self.start_failed(instance, failure.reason, message);
             }
         }
+    }
+
+    /// Where an instance of the manifest comes from.
+    fn origin(&self, instance: Instance) -> Origin<'_> {
+        let blueprint = &self.sandbox.blueprint;
+        Origin {
+            instance,
+            container: &blueprint.manifest.pod.containers[instance.container],
+            bundle: &blueprint.bundles[instance.container],
+            target: None,
+            streams: Streams::Log,
+        }
+    }
+
+    /// While a container performs its steps there is nothing to do here but to make ready what the next one needs. What fails
+    /// is tried again, and told, when it is that one's turn. Whoever looks on sees one container after the other.
+    fn make_ahead(&mut self) {
+        let watching = &self.sandbox.blueprint.watching;
+        let is_watched = watching.trace || !watching.waits.is_empty();
+        let next = self.lifecycle.next_app().filter(|_| !is_watched);
+        self.ahead = match (next, self.ahead.take()) {
+            (Some(next), Some((instance, prepared))) if next == instance => Some((instance, prepared)),
+            (Some(next), _) => {
+                let prepared = instance::prepare(&self.sandbox, &self.origin(next));
+                prepared.ok().map(|prepared| (next, prepared))
+            }
+            (None, _) => None,
+        };
     }
 
     pub(super) fn start_failed(&mut self, instance: Instance, reason: &str, message: String) {
