@@ -11,12 +11,12 @@ use oci_spec::runtime::Spec;
 use super::{keeper, terminal as relay};
 use crate::container::exec::{become_command, enter, new_terminal};
 use crate::container::launch::{Stdio, hear, null, stdio_of_this_process};
-use crate::kernel::cgroup::{Cgroup, Door, Hierarchy};
+use crate::kernel::cgroup::Door;
 use crate::kernel::namespace::CONTAINER;
 use crate::kernel::process;
 use crate::kernel::sealed;
 use crate::plan;
-use crate::pod::store::{InstanceRecord, Liveness, Store};
+use crate::pod::store::{InstanceRecord, Liveness, Record, Store};
 
 /// Run a command in a container; its exit code passes through.
 #[derive(Debug, Args)]
@@ -41,6 +41,8 @@ pub struct Options {
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
     super::need_root("exec")?;
     let (record, liveness) = store.view(&options.pod)?;
+    // This process and its keeper are there for one command: nothing is given back, which after a fork would copy it first.
+    let record: &Record = Box::leak(Box::new(record));
     let name =
         record.container(options.container.as_deref()).with_context(|| format!("exec in {}", options.pod))?;
     if liveness != Liveness::Running {
@@ -51,10 +53,11 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
         instance.with_context(|| format!("exec in {}: container {name} is not running", options.pod))?;
     // What enters a container cannot be overwritten from there.
     sealed::protect()?;
-    exec(store, options, instance).with_context(|| format!("exec in {}: container {name}", options.pod))
+    exec(store, options, record, instance)
+        .with_context(|| format!("exec in {}: container {name}", options.pod))
 }
 
-fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i32> {
+fn exec(store: &Store, options: &Options, record: &Record, instance: &InstanceRecord) -> Result<i32> {
     let tty = options.tty && relay::has_one("exec: no terminal for the command", options.interactive);
     // All else is for the keeper: what this process read, it would have to copy.
     keeper::run(
@@ -65,16 +68,16 @@ fn exec(store: &Store, options: &Options, instance: &InstanceRecord) -> Result<i
         move |passage| {
             // The pidfd is checked against start time and namespace, so a pid that was reused is noticed here.
             let container = instance.process.open()?;
-            let door = Cgroup::new(&Hierarchy::detect()?, &instance.cgroup)?.door()?;
+            let door = record.cgroup_at(&instance.cgroup)?.door()?;
             let spec = store.spec(&options.pod, instance);
-            let spec: Spec =
-                serde_json::from_slice(&std::fs::read(spec).context("read the container's spec")?)?;
+            let spec = std::fs::read(spec).context("read the container's spec")?;
+            let spec: &Spec = Box::leak(Box::new(serde_json::from_slice(&spec)?));
             let process = spec.process().as_ref().context("process is missing")?;
-            let steps = plan::exec_steps(process, plan::filter(&spec), &options.command)?;
+            let steps = plan::exec_steps(process, plan::filter(spec), &options.command)?;
             let Stdio { input, output, error } = stdio_of_this_process()?;
             let input = if options.interactive { input } else { null()? };
             enter(container.as_fd(), CONTAINER)?;
-            let stdio = if tty { new_terminal(passage)? } else { Stdio { input, output, error } };
+            let stdio = passage.map_or_else(|| Ok(Stdio { input, output, error }), new_terminal)?;
             keep(&door, stdio, tty, &steps)
         },
     )

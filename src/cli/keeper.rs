@@ -18,27 +18,29 @@ use super::terminal as relay;
 use crate::kernel::pass;
 use crate::kernel::process::{self, Placement};
 
-/// Runs `work` in a keeper that keeps these descriptors, and gives the exit code that it answers. With `tty` the work sends
-/// the other end of a terminal to the socket it is given, and that is shown here; without, `meanwhile` may do something else
-/// until its argument can be read.
+/// Runs `work` in a keeper that keeps these descriptors, and gives the exit code that it answers. With `tty` the work is given
+/// a socket to send the other end of a terminal to, and that is shown here; without, `meanwhile` may do something else until
+/// its argument can be read.
 pub fn run(
     mut descriptors: Vec<RawFd>,
     tty: bool,
     interactive: bool,
     meanwhile: impl FnOnce(BorrowedFd) -> Result<()>,
-    work: impl FnOnce(BorrowedFd) -> Result<i32>,
+    work: impl FnOnce(Option<BorrowedFd>) -> Result<i32>,
 ) -> Result<i32> {
     let (mut result, writer) = std::io::pipe().context("make result pipe")?;
-    let (passage, passage_end) = pass::pair()?;
-    descriptors.extend([writer.as_raw_fd(), passage_end.as_raw_fd()]);
+    let (passage, passage_end) = tty.then(pass::pair).transpose()?.unzip();
+    descriptors.push(writer.as_raw_fd());
+    descriptors.extend(passage_end.as_ref().map(AsRawFd::as_raw_fd));
     let signals = tty.then(relay::block_signals).transpose()?;
     process::spawn(&Placement { keep: Some(descriptors), ..Placement::default() }, move || {
         // Whatever happens to the terminal, or to the process that waits for the result, does not reach the keeper.
-        let kept = nix::unistd::setsid().context("setsid").and_then(|_| work(passage_end.as_fd()));
+        let kept =
+            nix::unistd::setsid().context("setsid").and_then(|_| work(passage_end.as_ref().map(AsFd::as_fd)));
         answer(writer, kept)
     })
     .context("make keeper")?;
-    if let Some(signals) = signals
+    if let (Some(signals), Some(passage)) = (signals, passage)
         && let Some(master) = pass::receive(passage.as_fd(), &mut [0]).context("take the terminal")?.1.pop()
         && let Some(signal) = relay::relay(master, result.as_fd(), &signals, interactive)?
     {

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::columns;
-use crate::kernel::cgroup::{Cgroup, Hierarchy, Stats};
+use crate::kernel::cgroup::Stats;
 use crate::pod::store::Store;
 
 /// Print what running containers have used, by the accounting of their cgroups.
@@ -37,10 +37,9 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
         Some(name) => vec![name.clone()],
         None => store.names()?,
     };
-    let hierarchy = Hierarchy::detect()?;
     let mut rows = Vec::new();
     for name in names {
-        match rows_of(store, &hierarchy, &name) {
+        match rows_of(store, &name) {
             Ok(found) => rows.extend(found),
             // One of all pods may be removed while we look; the one that was asked for must be there.
             Err(_) if options.pod.is_none() && !store.pod(&name).exists() => {}
@@ -56,13 +55,13 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
     Ok(0)
 }
 
-fn rows_of(store: &Store, hierarchy: &Hierarchy, pod: &str) -> Result<Vec<Row>> {
+fn rows_of(store: &Store, pod: &str) -> Result<Vec<Row>> {
     let (record, _) = store.view(pod)?;
     let mut rows = Vec::new();
-    for instance in record.instances {
+    for instance in &record.instances {
         // A container that has just ended has no cgroup any more.
-        if let Ok(stats) = Cgroup::new(hierarchy, &instance.cgroup)?.stats() {
-            let (container, attempt) = (instance.container, instance.attempt);
+        if let Ok(stats) = record.cgroup_at(&instance.cgroup)?.stats() {
+            let (container, attempt) = (instance.container.clone(), instance.attempt);
             rows.push(Row { pod: pod.to_owned(), container, attempt, stats });
         }
     }

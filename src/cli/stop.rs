@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
-use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process;
 use crate::pod::control::{self, Request};
 use crate::pod::remove;
@@ -85,7 +84,7 @@ fn kill(store: &Store, name: &str, record: &Record) -> Result<()> {
             }
         }
         // It has not written down yet who it is; but its cgroup is known.
-        None => Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?.kill(Duration::from_secs(2))?,
+        None => record.cgroup_at(&record.cgroup)?.kill(Duration::from_secs(2))?,
     }
     clear(store, name, record)
 }

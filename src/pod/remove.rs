@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::control::CONTROL;
 use super::store::{Record, Store};
-use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::process;
 use crate::kernel::{lock, sys};
 
@@ -79,7 +78,7 @@ pub fn take(store: &Store, name: &str) -> Result<Option<File>> {
 /// The pod init is not on its way out. Nobody else in its cgroup counts, such as a container that has not joined its own
 /// yet: those are killed only after the pod init has let go of its lock.
 fn lives(record: &Record) -> Result<bool> {
-    let cgroup = Cgroup::new(&Hierarchy::detect()?, &format!("{}/init", record.cgroup))?;
+    let cgroup = record.cgroup_at(&format!("{}/init", record.cgroup))?;
     Ok(cgroup
         .pids()?
         .into_iter()
@@ -99,7 +98,7 @@ pub fn cgroups_of_ended(store: &Store, name: &str, record: &Record) -> Result<Ve
 
 /// Kills and removes the cgroups of a pod. What comes back names the outside processes that had to be killed for it.
 pub fn cgroups(store: &Store, record: &Record) -> Result<Vec<String>> {
-    let cgroup = Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?;
+    let cgroup = record.cgroup_at(&record.cgroup)?;
     let mut holders = Vec::new();
     if cgroup.kill(PATIENCE).is_err() || !init_is_gone(record, PATIENCE)? {
         holders = kill_outside_parents(record)?;
@@ -179,7 +178,7 @@ fn garbage_of(store: &Store, name: &str, tell: &mut impl FnMut(String)) -> Resul
     let holders = match store.read(name)? {
         Some(record) if record.ended => {
             let mut holders = Vec::new();
-            if Cgroup::new(&Hierarchy::detect()?, &record.cgroup)?.paths().iter().any(|path| path.exists()) {
+            if record.cgroup_at(&record.cgroup)?.paths().iter().any(|path| path.exists()) {
                 holders = cgroups(store, &record)?;
                 tell(format!("cgroups of ended pod {name}"));
             }

@@ -253,6 +253,7 @@ fn first_record(blueprint: &Blueprint) -> Record {
     Record {
         init: None,
         network_namespace: None,
+        hierarchy: Some(blueprint.hierarchy.clone()),
         cgroup: blueprint.cgroup(),
         logs: blueprint.logs(),
         instances: Vec::new(),

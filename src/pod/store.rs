@@ -19,6 +19,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kernel::cgroup::{Cgroup, Hierarchy};
 use crate::kernel::lock;
 use crate::kernel::process::Identity;
 
@@ -41,6 +42,9 @@ pub struct Record {
     pub init: Option<Identity>,
     /// Inode of the pod's network namespace.
     pub network_namespace: Option<u64>,
+    /// The host's cgroup filesystems; to be asked for again in a record from before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hierarchy: Option<Hierarchy>,
     /// The pod's cgroup, `PARENT/barepod/UID`, relative to the hierarchy's root.
     pub cgroup: String,
     /// The pod's log directory.
@@ -196,6 +200,11 @@ impl Store {
 }
 
 impl Record {
+    /// A cgroup of the pod, by its path from the hierarchy's root.
+    pub fn cgroup_at(&self, path: &str) -> Result<Cgroup> {
+        Cgroup::new(&self.hierarchy.clone().map_or_else(Hierarchy::detect, Ok)?, path)
+    }
+
     /// The container that is meant by `-c`, or without it: the first regular one.
     ///
     /// # Errors

@@ -16,7 +16,7 @@ use crate::cli::keeper;
 use crate::container::exec::{self, Exec, Joins};
 use crate::container::launch::{Launched, Stdio, discard, hear};
 use crate::container::oci::{Container, Status, load};
-use crate::kernel::cgroup::{Cgroup, Hierarchy};
+use crate::kernel::cgroup::Cgroup;
 use crate::kernel::process::{self, Child};
 use crate::kernel::resctrl::Group;
 use crate::kernel::{identity, namespace, schedule};
@@ -118,7 +118,7 @@ pub fn main(global: &Global, root: &Path, options: &Options) -> Result<i32> {
     keep.extend(&preserve);
     let meanwhile = |ended: BorrowedFd| relay.until(ended, None, |_| Ok(()));
     keeper::run(keep, shown, shown, meanwhile, move |passage| {
-        let passage = if shown { Some(passage.try_clone_to_owned()?) } else { console };
+        let passage = passage.map(|passage| passage.try_clone_to_owned()).transpose()?.or(console);
         let run = prepare(global, root, options, given, stdio, preserve)?;
         // The pid file is to be written on the host, and what is inherited is for the command, not for its keeper: one that
         // waits in a resource group would let it outlive the container, one with this oom_score_adj would be killed first.
@@ -148,19 +148,20 @@ fn prepare(
         (Status::Paused, _) => bail!("container is paused (--ignore-paused)"),
         (status, _) => bail!("container is {status}, not running"),
     };
-    let spec = container.spec()?;
+    // Never given back: the keeper is there for this one command.
+    let spec: &Spec = Box::leak(Box::new(container.spec()?));
     ensure!(
-        !plan::filter(&spec).is_some_and(plan::seccomp::notifies),
+        !plan::filter(spec).is_some_and(plan::seccomp::notifies),
         "linux.seccomp: SCMP_ACT_NOTIFY is not supported for a further process"
     );
-    let mut process = given.map_or_else(|| describe(options, &spec), Ok)?;
+    let mut process = given.map_or_else(|| describe(options, spec), Ok)?;
     let oom_score_adj = process.oom_score_adj();
     process.set_oom_score_adj(None);
     let mut steps = plan::process_steps(&process, spec.linux().as_ref())?;
     oci::find_home(&mut steps, &process);
     steps.splice(0..0, affinity(global, &process)?);
     let pid = container.pid()?;
-    let namespaces = namespace::to_join(pid, plan::container::namespaces(&spec))?;
+    let namespaces = namespace::to_join(pid, plan::container::namespaces(spec))?;
     let has_users = namespaces.contains(CloneFlags::CLONE_NEWUSER);
     let maps = has_users.then(|| identity::read_id_maps(pid)).transpose()?;
     let maps = maps.map(|(users, groups)| IdMaps { users, groups });
@@ -317,7 +318,7 @@ fn cgroup(container: &Container, options: &Options) -> Result<Cgroup> {
         return Ok(own);
     }
     ensure!(!path.contains(':'), "--cgroup {path}: a path for one controller is not supported");
-    let below = Cgroup::new(&Hierarchy::detect()?, &format!("{}/{path}", own.path()))?;
+    let below = own.below(path)?;
     let missing = below.paths().into_iter().find(|directory| !directory.is_dir());
     ensure!(missing.is_none(), "--cgroup {path}: there is no such cgroup below the container's");
     Ok(below)

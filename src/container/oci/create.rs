@@ -114,6 +114,7 @@ pub fn create(root: &Path, id: &str, bundle: &Bundle, options: Options) -> Resul
             created: humantime::format_rfc3339_nanos(SystemTime::now()).to_string(),
             process: None,
             cgroup: cgroup.path().to_owned(),
+            hierarchy: Some(hierarchy),
             scope: if let Place::Scope(scope) = &place { Some(scope.unit.clone()) } else { None },
             annotations: spec.annotations().clone(),
             resource_group: None,

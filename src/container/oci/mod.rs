@@ -55,6 +55,9 @@ pub struct Record {
     /// Its first process; none while it is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Identity>,
+    /// The host's cgroup filesystems; to be asked for again in a record from before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hierarchy: Option<Hierarchy>,
     /// Its cgroup, relative to the hierarchy's root.
     pub cgroup: String,
     /// The unit of systemd that the cgroup belongs to.
@@ -215,7 +218,8 @@ impl Container {
         if let Some(cgroup) = self.cgroup.get() {
             return Ok(cgroup.clone());
         }
-        let cgroup = Cgroup::find(&Hierarchy::detect()?, &self.record.cgroup)?;
+        let hierarchy = self.record.hierarchy.clone().map_or_else(Hierarchy::detect, Ok)?;
+        let cgroup = Cgroup::find(&hierarchy, &self.record.cgroup)?;
         Ok(self.cgroup.get_or_init(|| cgroup).clone())
     }
 

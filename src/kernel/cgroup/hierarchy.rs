@@ -5,9 +5,11 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
 
 /// The two interfaces that the kernel has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Version {
     /// One hierarchy per controller, or per group of controllers; also when an empty cgroup2 is mounted beside ("hybrid").
     V1,
@@ -16,7 +18,8 @@ pub enum Version {
 }
 
 /// One mounted cgroup filesystem.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Mount {
     pub(super) point: PathBuf,
     pub(super) controllers: Vec<String>,
@@ -28,8 +31,9 @@ impl Mount {
     }
 }
 
-/// The host's cgroup filesystems, detected once.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The host's cgroup filesystems, detected once: a container is looked for where it was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Hierarchy {
     version: Version,
     mounts: Vec<Mount>,

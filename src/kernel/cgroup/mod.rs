@@ -69,6 +69,11 @@ impl Cgroup {
         Ok(Cgroup { hierarchy: hierarchy.clone(), path: path.to_owned() })
     }
 
+    /// A cgroup inside of it, by its path from there.
+    pub fn below(&self, path: &str) -> Result<Cgroup> {
+        Cgroup::new(&self.hierarchy, &format!("{}/{path}", self.path))
+    }
+
     /// The path below the hierarchy's root.
     pub fn path(&self) -> &str {
         &self.path
