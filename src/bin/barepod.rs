@@ -1,5 +1,5 @@
 //! `barepod`: pods.
 
 fn main() {
-    std::process::exit(barepod::cli::main())
+    barepod::cli::leave(barepod::cli::main())
 }

@@ -583,7 +583,7 @@ pub fn map_again(part: &Mapped, file: BorrowedFd) -> Result<()> {
     let (place, length) = (part.place.start as *mut libc::c_void, part.place.len());
     let mapped = |at| if at == libc::MAP_FAILED { Err(Errno::last()) } else { Ok(at) };
     const WRITABLE: i32 = libc::PROT_READ | libc::PROT_WRITE;
-    const IN_MEMORY: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    const IN_MEMORY: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_POPULATE;
     const THERE: i32 = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     // SAFETY: one call puts the same bytes in the place of those that are there: of the same file, which nobody can write to
     // while it is executed, or of a copy that was made while nothing else ran and that nothing else knows of.
