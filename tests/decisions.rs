@@ -773,6 +773,43 @@ fn host_paths_are_made_or_refused_as_their_type_says() {
 }
 
 #[test]
+fn an_app_finds_what_the_post_start_hook_of_the_one_before_has_made_on_the_host() {
+    let lab = Lab::new();
+    let host = lab.dir.join("host");
+    fs::create_dir_all(&host).unwrap();
+    let manifest = lab.manifest(&format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: hooked}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  volumes:
+  - {{name: all, hostPath: {{path: "{0}", type: Directory}}}}
+  - {{name: made, hostPath: {{path: "{0}/made", type: DirectoryOrCreate}}}} # too early, and the hook would fail
+  containers:
+  - name: maker
+    image: box
+    command: [sh, -c, "{UNTIL_TERM}"]
+    volumeMounts: [{{name: all, mountPath: /all}}]
+    lifecycle: {{postStart: {{exec: {{command: [mkdir, /all/made]}}}}}}
+  - name: user
+    image: box
+    command: [sh, -c, "touch /made/used"]
+    volumeMounts: [{{name: made, mountPath: /made}}]
+  - {{name: last, image: box, command: ["true"]}}
+"#,
+        host.display()
+    ));
+    lab.ok(&["run", "-d", &manifest]);
+    let ended = |name: &str| lab.status("hooked", name)["state"]["terminated"]["exitCode"] == 0;
+    lab.until("user and last to end well", seconds(10), || ended("user") && ended("last"));
+    assert!(host.join("made/used").exists());
+    assert!(!lab.status("hooked", "maker")["state"]["running"].is_null());
+}
+
+#[test]
 fn logs_lie_where_the_kubelet_has_them_in_the_cri_format() {
     let lab = Lab::new();
     let manifest = lab.manifest(

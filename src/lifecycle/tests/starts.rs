@@ -58,6 +58,33 @@ fn r5_apps_are_created_together_when_no_post_start_is_in_the_way() {
 }
 
 #[test]
+fn r5_what_comes_next_is_known_while_an_app_is_being_made_and_only_if_nothing_is_between() {
+    let spec = |ctrs: &[Ctr]| Lifecycle::new(pod(Never, ctrs).pod.spec().clone());
+    let instance = |container| Instance { container, attempt: 0 };
+    let mut pod = spec(&[app("a", on()), app("b", on()), app("c", on()).post_start(1), app("d", on())]);
+    assert_eq!(pod.next_app(), None);
+    pod.step(s(0), Event::Begin);
+    for next in [1, 2] {
+        assert_eq!(pod.next_app(), Some(instance(next)));
+        assert_eq!(
+            deeds(pod.step(s(0), Event::Started(instance(next - 1)))),
+            [Action::Start(instance(next))],
+            "and it is what comes"
+        );
+    }
+    assert_eq!(pod.next_app(), None, "the postStart of c is before d");
+    let mut last = spec(&[app("a", on()), app("b", on())]);
+    last.step(s(0), Event::Begin);
+    last.step(s(0), Event::Started(instance(0)));
+    assert_eq!(last.next_app(), None, "nothing comes behind b");
+    for first in [init("a", on()), sidecar("a", on())] {
+        let mut pod = spec(&[first, app("b", on())]);
+        pod.step(s(0), Event::Begin);
+        assert_eq!(pod.next_app(), None);
+    }
+}
+
+#[test]
 fn r5_a_restarted_apps_post_start_holds_up_nobody() {
     let ctrs = [app("a", run().d(10)).post_start(5), app("b", run().d(12))];
     let mut sim = pod(Always, &ctrs);
