@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use barepod::kernel::process::readable;
 use nix::pty::{Winsize, openpty};
+use nix::sys::signal::Signal;
 use nix::sys::termios::{LocalFlags, tcgetattr};
 use support::*;
 
@@ -201,6 +202,29 @@ fn a_container_with_tty_has_a_terminal_of_its_own_whose_output_is_its_log() {
     let numbers: Vec<String> = (1..=20000).map(|number| number.to_string()).collect();
     assert!(lines.filter(|line| !line.is_empty()).eq(numbers), "nothing of the output is lost");
     assert_eq!(lab.inspect(&pod)["spec"]["containers"][0]["tty"], true);
+}
+
+#[test]
+fn what_a_terminal_still_holds_when_its_container_has_ended_is_in_the_log() {
+    let lab = Lab::new();
+    let manifest = "apiVersion: v1\nkind: Pod\nmetadata: {name: term}\nspec:\n  restartPolicy: Never\n  containers:\n  - \
+                    {name: app, image: box, tty: true, command: [sh, -c, 'trap \"seq 1 2000; exit\" TERM; sleep 600 & wait']}\n";
+    let pod = lab.start_ready(manifest);
+    let app = lab.record(&pod)["instances"][0]["process"]["pid"].as_i64().unwrap() as i32;
+    // Until the pod init is awake again nobody reads, and a terminal holds some 12 KB.
+    let init = lab.init_pid(&pod);
+    lab.until("its trap", seconds(5), || {
+        std::fs::read_to_string(format!("/proc/{app}/task/{app}/children")).is_ok_and(|pids| !pids.is_empty())
+    });
+    signal(init, Signal::SIGSTOP);
+    lab.until("the pod init to stop", seconds(2), || state(init).is_some_and(|(letter, _)| letter == 'T'));
+    signal(app, Signal::SIGTERM);
+    lab.until("its end", seconds(5), || has_ended(app));
+    signal(init, Signal::SIGCONT);
+    lab.wait_ended(&pod, 10);
+    let numbers: Vec<String> = (1..=2000).map(|number| number.to_string()).collect();
+    let log = lab.ok(&["logs", &pod]);
+    assert!(log.split_terminator("\r\n").eq(numbers), "{} bytes of 10893", log.len());
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn mapped(segments: &[Segment], page: usize) -> Vec<Mapped> {
     let down = |address: usize| address - address % page;
     let right = |flags, flag, right| if flags & flag != 0 { right } else { 0 };
     let mut parts = Vec::new();
-    for segment in of_kind(libc::PT_LOAD) {
+    for segment in of_kind(libc::PT_LOAD).filter(|segment| segment.in_file > 0) {
         let (start, end) = (segment.place.start, segment.place.start + segment.in_file);
         let rights = right(segment.flags, libc::PF_R, libc::PROT_READ)
             | right(segment.flags, libc::PF_W, libc::PROT_WRITE)
@@ -143,6 +143,7 @@ mod tests {
             segment(libc::PT_LOAD, read | execute, 0x40_2e40..0x40_4480, 0x1e40, 0x1640),
             segment(libc::PT_LOAD, read | write, 0x40_5480..0x40_7000, 0x3480, 0xe20),
             segment(libc::PT_LOAD, read | write, 0x40_7300..0x40_c000, 0x4300, 0x1270),
+            segment(libc::PT_LOAD, read | write, 0x40_d100..0x40_e000, 0x5570, 0), // zeroes only
             segment(libc::PT_GNU_RELRO, read, 0x40_5480..0x40_7000, 0x3480, 0xe20),
         ];
         let part = |place, rights, offset, is_written| Mapped { place, rights, offset, is_written };

@@ -242,8 +242,15 @@ impl Supervisor {
         (code, signal): (i32, Option<i32>),
         now: SystemTime,
     ) -> Result<()> {
-        // What it left in the pipes is at most their capacity; whoever still writes there is not this instance.
-        running.pump(now, PIPE_CAPACITY, &mut self.piece, |_| true)?;
+        // What it left in the pipes is at most their capacity; whoever still writes there is not this instance. A terminal gives
+        // its rest in several pieces.
+        let mut moved = 0;
+        while moved < PIPE_CAPACITY {
+            match running.pump(now, PIPE_CAPACITY, &mut self.piece, |_| true)? {
+                0 => break,
+                more => moved += more,
+            }
+        }
         running.log.finish(now);
         if self.is_ephemeral(running.instance) {
             self.ephemeral_ended(&running, code, signal);

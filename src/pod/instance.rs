@@ -393,14 +393,15 @@ impl Running {
     }
 
     /// Moves a bounded amount of output to the log, through `piece`, from those streams that `is_ready`; closes those that have
-    /// ended.
+    /// ended. Tells how much it was.
     pub fn pump(
         &mut self,
         now: SystemTime,
         limit: usize,
         piece: &mut [u8],
         is_ready: impl Fn(&PipeReader) -> bool,
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut moved = 0;
         for (stream, pipe) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&mut self.outputs) {
             let Some(reader) = pipe.as_mut().filter(|pipe| is_ready(pipe)) else { continue };
             let mut total = 0;
@@ -409,7 +410,7 @@ impl Running {
                 if let Ok(length) = read {
                     self.log.write(stream, &piece[..length], now);
                     total += length;
-                    // Less than there was room for: that was all.
+                    // Less than there was room for: that was all that a pipe had. A terminal may have more.
                     if length == piece.len() && total < limit {
                         continue;
                     }
@@ -419,8 +420,9 @@ impl Running {
             if !open {
                 *pipe = None;
             }
+            moved += total;
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// Kills what is left in the cgroup, one round at a time; true when it is empty and gone. Called again until it is.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
@@ -16,6 +17,8 @@ pub const SOCKET: &str = "start";
 /// Its name before `create` is through, and after somebody has said `start`.
 pub const PREPARED: &str = "start.new";
 const TAKEN: &str = "start.taken";
+/// How far the program may get before its poststart hooks.
+const HEAD_START: Duration = Duration::from_millis(10);
 
 /// Makes the socket, which a child is to listen at. An address holds 108 bytes, so it is named through a descriptor.
 pub fn listen(directory: &Path) -> Result<UnixListener> {
@@ -64,6 +67,8 @@ pub fn after_start(container: &Container, spec: &oci_spec::runtime::Spec) -> Res
     if hooks.is_empty() {
         return Ok(());
     }
+    // The program has been executed, but has hardly had a moment yet; a hook that looks for what it does would be too early.
+    std::thread::sleep(HEAD_START);
     let state = container.state_with(Status::Running).to_string();
     hooks::run_all("poststart", &hooks, &state, &container.record.bundle).or_else(|error| {
         let warnings = delete::destroy(container).with_context(|| format!("clean up after: {error:#}"))?;
