@@ -427,6 +427,7 @@ fn strict_bundle(lab: &Lab, name: &str) -> PathBuf {
     list.push(serde_json::json!(
         {"destination": "/cache/deep", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "noexec", "noatime", "size=1m"]}
     ));
+    list.push(serde_json::json!({"destination": "/root", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}));
     list.push(serde_json::json!(
         {"destination": "/opt/of-host", "source": "/usr", "options": ["rbind", "rro", "nosuid"]}
     ));

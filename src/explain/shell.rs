@@ -59,7 +59,13 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
         What::Filesystem { kind, options } => {
             let source = options.iter().find(|(key, _)| key == "source").and_then(|(_, value)| value.clone());
             let own: Vec<String> = options.iter().filter(|(key, _)| key != "source").map(option).collect();
-            filesystem(kind, &source.unwrap_or_else(|| kind.clone()), &own, mount.attr, &target, later)
+            let source = source.unwrap_or_else(|| kind.clone());
+            let mut lines = filesystem(kind, &source, &own, mount.attr, &target, later);
+            if mount.takes_mode() {
+                lines[1] = lines[1].replacen("mount -t tmpfs", "mount -t tmpfs -o mode=\"$mode\"", 1);
+                lines.insert(0, format!("mode=$(stat -c %a {target} 2>/dev/null || echo 1777)"));
+            }
+            lines
         }
         What::Bind { source, recursive } => {
             bind(mount, if *recursive { "--rbind" } else { "--bind" }, source, &target)
