@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -415,6 +415,9 @@ fn an_init_container_by_hand_is_barepods() {
 fn strict_bundle(lab: &Lab, name: &str) -> PathBuf {
     let bundles = lab.dir.join(name);
     own_bundle(&bundles.join("box:1,0"));
+    let private = bundles.join("box:1,0/rootfs/private");
+    fs::create_dir(&private).unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o750)).unwrap();
     let mut config = config();
     config["process"]["noNewPrivileges"] = true.into();
     config["process"]["oomScoreAdj"] = 321.into();
@@ -427,7 +430,7 @@ fn strict_bundle(lab: &Lab, name: &str) -> PathBuf {
     list.push(serde_json::json!(
         {"destination": "/cache/deep", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "noexec", "noatime", "size=1m"]}
     ));
-    list.push(serde_json::json!({"destination": "/root", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}));
+    list.push(serde_json::json!({"destination": "/private", "type": "tmpfs", "source": "tmpfs", "options": ["size=1m"]}));
     list.push(serde_json::json!(
         {"destination": "/opt/of-host", "source": "/usr", "options": ["rbind", "rro", "nosuid"]}
     ));
@@ -642,7 +645,6 @@ fn the_script_is_clean_for_shellcheck_and_needs_root_only_to_run() {
             manifest.display(),
             String::from_utf8_lossy(&checked.stdout)
         );
-        use std::os::unix::fs::PermissionsExt;
         fs::set_permissions(&lab.dir, fs::Permissions::from_mode(0o755)).unwrap();
         let refused = Command::new("bash").arg(&script).arg("up").uid(65534).gid(65534).output().unwrap();
         let error = String::from_utf8_lossy(&refused.stderr).into_owned();
