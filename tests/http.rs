@@ -144,7 +144,7 @@ fn a_hook_fails_when_what_answers_is_no_http() {
     lab.start(&pod("shell", &[("app", hook("shell"))]));
     lab.start(&pod("silent", &[("app", hook("silent"))]));
     for name in ["shell", "silent"] {
-        lab.until(name, seconds(20), || lab.ok(&["events", name]).contains("FailedPostStartHook"));
+        lab.until(name, seconds(20), || lab.ok(&["events", name]).contains("PostStartHook failed: Get \"http://"));
     }
 }
 
@@ -154,9 +154,9 @@ fn headers_of_the_manifest_replace_those_that_are_sent_anyway() {
     let server = Server::start(false, well);
     let port = server.port;
     let own = "httpHeaders: [{name: Host, value: shop.example}, {name: user-agent, value: me}, {name: Accept, value: ''}, \
-        {name: X-Two, value: a}, {name: X-Two, value: b}]";
+        {name: X-Two, value: a}, {name: X-Two, value: b}, {name: Content-Length, value: '7'}]";
     let usual = readiness(&format!("path: /usual, port: {port}"));
-    let own = readiness(&format!("path: '/own side?x=%20', port: {port}, {own}"));
+    let own = readiness(&format!("path: '/own side?x=%20#part', port: {port}, {own}"));
     lab.start_ready(&pod("headers", &[("usual", usual), ("own", own)]));
     let request = |path: &str| {
         let requests = server.requests();
@@ -185,16 +185,18 @@ fn redirects_are_followed_on_the_same_host_whatever_the_port() {
         "/far" => redirect("http://example.test/"),
         "/deep/relative" => redirect("other"),
         "/round" => redirect("/round"),
+        "/abroad" => redirect("/ü"),
+        "/empty" => redirect(""),
         "/nowhere" => "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned(),
         _ => well(path),
     });
-    let containers = ["port", "far", "deep/relative", "round", "nowhere"];
+    let containers = ["port", "far", "deep/relative", "round", "nowhere", "abroad", "empty"];
     let containers = containers.map(|path| {
         (path.rsplit('/').next().unwrap(), readiness(&format!("path: /{path}, port: {}", server.port)))
     });
     lab.start(&pod("redirected", &containers));
     let events = |words: &str| lab.ok(&["events", "redirected"]).contains(words);
-    for name in ["far", "relative", "nowhere"] {
+    for name in ["far", "relative", "nowhere", "abroad", "empty"] {
         lab.until(name, seconds(10), || is_ready(&lab, "redirected", name));
     }
     for words in [
@@ -205,6 +207,7 @@ fn redirects_are_followed_on_the_same_host_whatever_the_port() {
         lab.until(words, seconds(10), || events(words));
     }
     assert!(server.requests().iter().any(|request| request.starts_with("GET /deep/other ")));
+    assert!(server.requests().iter().any(|request| request.starts_with("GET /%C3%BC ")));
     assert!(end.requests().iter().any(|request| request.starts_with("GET /end ")));
     assert!(!is_ready(&lab, "redirected", "port") && !is_ready(&lab, "redirected", "round"));
 }
@@ -229,4 +232,22 @@ fn an_answer_that_does_not_end_says_nothing() {
     lab.until("some probes", seconds(20), || held.lock().unwrap().len() >= 6);
     assert!(!is_ready(&lab, "half", "app"));
     assert_eq!(lab.restarts("half", "app"), 0);
+}
+
+/// R81: as Go's client, which stops before its eleventh request.
+#[test]
+fn nine_redirects_are_followed_and_a_tenth_is_not() {
+    let lab = Lab::new();
+    let server = Server::start(false, |path| match path.trim_start_matches('/').parse::<u32>() {
+        Ok(left @ 1..) => {
+            format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\nContent-Length: 0\r\n\r\n", left - 1)
+        }
+        _ => well(path),
+    });
+    let after = |redirects: u32| readiness(&format!("path: /{redirects}, port: {}", server.port));
+    lab.start(&pod("chain", &[("nine", after(9)), ("ten", after(10))]));
+    lab.until("the ninth", seconds(10), || is_ready(&lab, "chain", "nine"));
+    let gave_up = || lab.ok(&["events", "chain"]).contains("stopped after 10 redirects");
+    lab.until("the tenth", seconds(10), gave_up);
+    assert!(!is_ready(&lab, "chain", "ten"));
 }

@@ -306,6 +306,8 @@ impl Supervisor {
                 let result = match not_executed {
                     Some(why) => Err(why),
                     None if code == 0 => Ok(words),
+                    // The exit code of what is no command means nothing to anybody.
+                    None if helper.report.is_none() && !words.is_empty() => Err(words),
                     None => Err(failure_words(code, &words)),
                 };
                 Event::HookEnded { instance, hook, result }

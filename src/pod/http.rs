@@ -42,8 +42,10 @@ pub enum Answer {
 
 /// So much of a body is waited for, and no more of it is read.
 const LONGEST_BODY: u64 = 10 * 1024;
-/// As Go's client and the kubelet have it.
-const MOST_REDIRECTS: usize = 10;
+/// As Go's client and the kubelet have it: so many are sent, and another redirect is too many.
+const MOST_REQUESTS: usize = 10;
+/// What the connection needs is its own affair, whatever a manifest says.
+const NOT_GIVEN: [&str; 3] = ["content-length", "transfer-encoding", "trailer"];
 /// These redirect; other answers from 300 on do not, whatever their headers.
 const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
@@ -107,9 +109,9 @@ fn exchange(get: &Get, agent: &str) -> Result<Response<Body>> {
         https: get.https,
         host: get.host.to_owned(),
         port: get.port,
-        path: format!("/{}", get.path.trim_start_matches('/')),
+        path: format!("/{}", without_fragment(get.path).trim_start_matches('/')),
     };
-    for _ in 0..=MOST_REDIRECTS {
+    for _ in 0..MOST_REQUESTS {
         let url = place.url();
         let left = deadline.saturating_duration_since(Instant::now());
         let response = send(&url, get.headers, agent, left).map_err(|error| match error {
@@ -122,14 +124,16 @@ fn exchange(get: &Get, agent: &str) -> Result<Response<Body>> {
             error => error.into(),
         });
         let response = response.with_context(|| format!("Get {url:?}"))?;
-        let location = response.headers().get("location").and_then(|location| location.to_str().ok());
-        let next = location.and_then(|location| place.then(location));
+        let location = response.headers().get("location").map(|location| location.as_bytes());
+        let location = location.and_then(|location| std::str::from_utf8(location).ok());
+        // An empty one is as good as none.
+        let next = location.filter(|location| !location.is_empty()).and_then(|location| place.then(location));
         match next.filter(|_| REDIRECTS.contains(&response.status().as_u16())) {
             Some(next) if next.host == get.host => place = next,
             _ => return Ok(response),
         }
     }
-    bail!("stopped after {MOST_REDIRECTS} redirects")
+    bail!("stopped after {MOST_REQUESTS} redirects")
 }
 
 fn send(
@@ -154,9 +158,11 @@ fn send(
         .accept(or("Accept", "*/*"))
         .build();
     let mut request = config.new_agent().get(url).header("Connection", "close");
-    // An empty Accept asks for none.
-    let is_sent =
-        |(name, value): &&(String, String)| !(name.eq_ignore_ascii_case("accept") && value.is_empty());
+    let is_sent = |(name, value): &&(String, String)| {
+        // An empty Accept asks for none.
+        let is_none = name.eq_ignore_ascii_case("accept") && value.is_empty();
+        !is_none && !NOT_GIVEN.iter().any(|not| name.eq_ignore_ascii_case(not))
+    };
     for (name, value) in headers.iter().filter(is_sent) {
         request = request.header(name, value);
     }
@@ -182,7 +188,7 @@ impl Place {
 
     /// Where a `Location` leads from here (RFC 3986, section 5.2); `None` when that is no place of HTTP.
     fn then(&self, location: &str) -> Option<Place> {
-        let location = location.split('#').next().unwrap_or_default();
+        let location = without_fragment(location);
         let (https, rest) = match location.split_once("://") {
             Some(("https", rest)) => (true, rest),
             Some(("http", rest)) => (false, rest),
@@ -209,12 +215,17 @@ impl Place {
         let path = self.path.split('?').next().unwrap_or_default();
         let folder = path.rfind('/').map_or("/", |end| &path[..=end]);
         match location.chars().next() {
-            None => self.path.clone(),
+            None => self.path.clone(), // it was but a fragment
             Some('/') => location.to_owned(),
             Some('?') => format!("{path}{location}"),
             Some(_) => format!("{folder}{location}"),
         }
     }
+}
+
+/// What goes to a server of a URL.
+fn without_fragment(url: &str) -> &str {
+    url.split('#').next().unwrap_or_default()
 }
 
 /// What may not stand in a URL as it is, percent-encoded.
