@@ -91,8 +91,10 @@ pub fn spawn(exec: Exec, who: Joins) -> Result<Launched> {
         exec.root.map_or(Ok(()), |root| Root::from_fd(root.try_clone_to_owned()?).chroot())
     };
     let main = || {
+        // A terminal belongs to who opens it; if that is nobody in the user namespace, nobody there can give it to the user.
+        let become_owner = || exec.maps.map_or(Ok(()), |_| identity::become_root());
         let stdio = match exec.terminal {
-            Some(socket) => match new_terminal(socket) {
+            Some(socket) => match become_owner().and_then(|()| new_terminal(socket)) {
                 Ok(stdio) => stdio,
                 Err(error) => return child::fail(None, "make a terminal", &error, &writer),
             },

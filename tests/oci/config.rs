@@ -55,6 +55,10 @@ fn a_user_namespace_is_joined_and_a_further_process_joins_it_too() {
     let inside = b.good(&["exec", &first, "sh", "-c", "id -u; readlink /proc/self/ns/user"]);
     let of_first = fs::read_link(format!("/proc/{pid}/ns/user")).unwrap();
     assert_eq!(inside, format!("0\n{}\n", of_first.display()));
+    for (user, owner) in [("0", "0\r\n"), ("7", "7\r\n")] {
+        let script = ["sh", "-c", "stat -c %u $(tty)"];
+        assert_eq!(b.good(&[&["exec", "--tty", "--user", user, &first][..], &script].concat()), owner);
+    }
     b.start(&second, "sleep 600", |spec| {
         spec["root"]["path"] = b.dir.join("users").to_str().unwrap().into();
         for namespace in namespaces(spec).iter_mut() {
