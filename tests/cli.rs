@@ -995,6 +995,17 @@ fn a_reader_that_goes_away_is_no_panic() {
 }
 
 #[test]
+fn a_full_disk_is_told_of_and_no_panic() {
+    let lab = Lab::new();
+    for words in [&["ps"][..], &["completions", "bash"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = lab.command(words).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(125), "{words:?}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("barepod: write output: "), "{words:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
 fn check_host_lists_every_feature_found_or_not() {
     let lab = Lab::new();
     let output = lab.output(&["check", "--host"]);

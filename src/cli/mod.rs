@@ -225,7 +225,10 @@ fn dispatch(cli: Cli) -> Result<i32> {
         Verb::Check(options) => check::main(&options),
         Verb::Explain(options) => explain::main(&store, &options),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut std::io::stdout());
+            // Not to standard output, since it panics where that cannot be written.
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "barepod", &mut text);
+            std::io::stdout().write_all(&text).context("write output")?;
             Ok(0)
         }
         Verb::Man { directory } => {
