@@ -380,6 +380,28 @@ fn d11_no_process_of_a_detached_pod_holds_a_descriptor_of_the_caller() {
 }
 
 #[test]
+fn restarts_leave_no_more_in_the_pods_directory_than_two_instances_of_a_container_have() {
+    let lab = Lab::new();
+    let manifest = lab.manifest(&format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: loop}}\nspec:\n  containers:\n  - {{name: bad, image: box, \
+         command: [\"false\"]}}\n  - {{name: good, image: box, command: [sh, -c, \"{UNTIL_TERM}\"]}}\n"
+    ));
+    lab.ok(&["run", "-d", "--crash-loop-max", "20ms", &manifest]);
+    lab.until("some restarts", seconds(20), || lab.restarts("loop", "bad") >= 5);
+    lab.ok(&["stop", "loop"]);
+    let last = lab.restarts("loop", "bad");
+    let names =
+        std::fs::read_dir(lab.root().join("pods/loop")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut specs: Vec<_> = names.filter_map(|name| name.into_string().ok()).collect();
+    specs.retain(|name| name.starts_with("bad.") || name.starts_with("good."));
+    specs.sort();
+    let mut expected =
+        vec![format!("bad.{}.json", last - 1), format!("bad.{last}.json"), "good.0.json".to_owned()];
+    expected.sort();
+    assert_eq!(specs, expected);
+}
+
+#[test]
 fn d12_readers_work_while_the_pod_init_is_stopped() {
     let lab = Lab::new();
     let more = "  - {name: talker, image: box, command: [sh, -c, \"echo a word; exec sleep 600\"]}\n";

@@ -226,9 +226,13 @@ fn write_plan(
     let bundle = origin.bundle;
     let rootfs = bundle.path.join(spec.root().as_ref().context("root is missing")?.path());
     let plan = plan::plan(&spec, &bundle.path, Rootfs::Overlay { lower: rootfs, layer }, blueprint.v2())?;
-    // The final spec is kept for whoever wants to look, and for exec.
-    let file = super::store::spec_file(&origin.container.name, origin.instance.attempt);
-    super::store::replace(&blueprint.directory(), &file, &serde_json::to_vec(&spec)?)?;
+    // The final spec is kept for whoever wants to look, and for exec; as of logs, that of the instance before as well.
+    let (directory, attempt) = (blueprint.directory(), origin.instance.attempt);
+    let file = |attempt| super::store::spec_file(&origin.container.name, attempt);
+    super::store::replace(&directory, &file(attempt), &serde_json::to_vec(&spec)?)?;
+    if let Some(outdated) = attempt.checked_sub(2) {
+        super::remove::remove_file_if_there(&directory.join(file(outdated)))?;
+    }
     let cgroup = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
     let cgroup = cgroup.context("cgroup path is missing")?;
     let cgroup = Cgroup::new(&blueprint.hierarchy, cgroup.to_str().context("cgroup path is not UTF-8")?)?;

@@ -231,7 +231,8 @@ fn remove_file(path: &Path) -> Result<()> {
     remove_file_if_there(path).map(drop)
 }
 
-fn remove_file_if_there(path: &Path) -> Result<bool> {
+/// Whether there was one.
+pub(super) fn remove_file_if_there(path: &Path) -> Result<bool> {
     match fs::remove_file(path) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
