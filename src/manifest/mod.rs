@@ -145,7 +145,8 @@ fn check_version(document: &Node, kind: &str, problems: &mut Vec<Problem>) {
 fn wrong_kind(kind: &str) -> String {
     let kind_shown = problem::quoted(kind);
     match kind {
-        "List" => "kind: List: its items are no list".to_owned(),
+        // Any other was replaced by its items.
+        "List" => "kind: List: its items are no list, or it is itself in one".to_owned(),
         "PodList" => format!("kind: {kind} is not supported: one manifest describes one pod"),
         "Deployment"
         | "ReplicaSet"

@@ -182,6 +182,7 @@ fn a_list_stands_for_its_items() {
     refused(&list(&[&in_spec("")]).replace("kind: List", "kind: List\nitem: []"), "unknown field \"item\"");
     refused(&list(&[&in_spec("")]).replace("v1\nitems", "v2\nitems"), "1:13: apiVersion: \"v2\" is not v1");
     refused("apiVersion: v1\nkind: List\nitems: {}\n", "2:7: kind: List: its items are no list");
+    refused(&list(&[&list(&[&in_spec("")])]), "kind: List: its items are no list, or it is itself in one");
 }
 
 #[test]
