@@ -144,7 +144,9 @@ fn a_hook_fails_when_what_answers_is_no_http() {
     lab.start(&pod("shell", &[("app", hook("shell"))]));
     lab.start(&pod("silent", &[("app", hook("silent"))]));
     for name in ["shell", "silent"] {
-        lab.until(name, seconds(20), || lab.ok(&["events", name]).contains("PostStartHook failed: Get \"http://"));
+        lab.until(name, seconds(20), || {
+            lab.ok(&["events", name]).contains("PostStartHook failed: Get \"http://")
+        });
     }
 }
 
