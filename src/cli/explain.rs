@@ -82,9 +82,6 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
             (true, vec![(PathBuf::from("/sys/fs/cgroup"), all)])
         }
     };
-    let all: &Vec<(PathBuf, Vec<String>)> = &hierarchies;
-    let names = all.iter().filter_map(|(point, _)| point.file_name()?.to_str().map(str::to_owned));
-    let view = if v2 { Vec::new() } else { names.collect() };
     let pod = &loaded.manifest.pod;
     Ok(Assumptions {
         root: store.root.clone(),
@@ -92,7 +89,6 @@ fn assumptions(store: &Store, loaded: &load::Loaded) -> Result<Assumptions> {
         cgroup_parent: store.cgroup_parent.clone(),
         v2,
         hierarchies,
-        view,
         accounts: loaded.bundles.iter().map(accounts).collect(),
         local_filters: pod.containers.iter().map(|one| local_filter(pod, one)).collect::<Result<_>>()?,
         host_devices: match pod.containers.iter().any(|one| one.security.privileged) {

@@ -23,6 +23,12 @@ pub fn directories(host: &Assumptions, cgroup: &str) -> Vec<PathBuf> {
     host.hierarchies.iter().map(|(point, _)| point.join(cgroup)).collect()
 }
 
+/// On v1 the name of each hierarchy, as the host has it; none on v2.
+pub fn names(host: &Assumptions) -> Vec<String> {
+    let points = host.hierarchies.iter().filter(|_| !host.v2);
+    points.filter_map(|(point, _)| point.file_name()?.to_str().map(str::to_owned)).collect()
+}
+
 /// Makes the cgroup and the parents that are missing.
 pub fn make(host: &Assumptions, cgroup: &str) -> Vec<Call> {
     let mut calls = Vec::new();

@@ -15,7 +15,7 @@ pub struct Place<'a> {
     /// The container's cgroup directories.
     pub cgroups: &'a [PathBuf],
     /// On v1 the name of the hierarchy of each; empty on v2.
-    pub view: &'a [String],
+    pub names: &'a [String],
 }
 
 /// What one step leaves to later ones.
@@ -418,7 +418,7 @@ fn mount_cgroup(mount: &MountStep, place: &Place) -> Vec<Call> {
         [set_attributes(tree, false, mount.attr), set_attributes(tree, true, mount.recursive_attr)]
     };
     let mut calls = target(&mount.target, false);
-    if place.view.is_empty() {
+    if place.names.is_empty() {
         calls.extend(new_filesystem("cgroup2", &[], 0, "tree"));
         calls.extend(attributes("tree").into_iter().flatten());
         calls.push(attach("tree", "place"));
@@ -427,7 +427,7 @@ fn mount_cgroup(mount: &MountStep, place: &Place) -> Vec<Call> {
     let mode = ("mode".to_owned(), Some("755".to_owned()));
     calls.extend(new_filesystem("tmpfs", &[mode], 0, "top"));
     calls.push(attach("top", "place"));
-    for (directory, name) in place.cgroups.iter().zip(place.view) {
+    for (directory, name) in place.cgroups.iter().zip(place.names) {
         calls.extend(make_in("top", &quoted(name), "place"));
         calls.push(open_tree("AT_FDCWD", &path(directory), false, "tree"));
         calls.extend(attributes("tree").into_iter().flatten());

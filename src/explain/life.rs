@@ -180,7 +180,7 @@ fn handler_lines(
             let mut moved = container::enter_tasks(&cgroups);
             moved.extend(container::reset_signals());
             moved.extend(container::take_streams(&steps));
-            let place = container::Place { cgroups: &cgroups, view: &story.host.view };
+            let place = container::Place { cgroups: &cgroups, names: &cgroup::names(story.host) };
             let mut lines = vec![
                 because(line(INIT, step, format!("run the {what} of {name}"), asked, None)),
                 line(

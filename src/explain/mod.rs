@@ -42,8 +42,6 @@ pub struct Assumptions {
     pub v2: bool,
     /// Mount points in use, each with its controllers.
     pub hierarchies: Vec<(PathBuf, Vec<String>)>,
-    /// v1: the name of each.
-    pub view: Vec<String>,
     /// Who is who in the images, for each container; asked only where the manifest chooses the user.
     pub accounts: Vec<Accounts>,
     /// For each container, the filter of its `localhostProfile`.

@@ -496,7 +496,7 @@ impl<'a> Story<'a> {
 
     fn child(&self, instance: &Instance) -> Vec<Line> {
         let cgroups = cgroup::directories(self.host, &instance.cgroup);
-        let place = container::Place { cgroups: &cgroups, view: &self.host.view };
+        let place = container::Place { cgroups: &cgroups, names: &cgroup::names(self.host) };
         let mut state = State::default();
         let who = instance.who();
         let mut streams = vec![];

@@ -88,12 +88,12 @@ pub fn mount(mount: &MountStep, later: &mut Vec<String>) -> Vec<String> {
 /// What makes the container's own view of the cgroups: one mount, or on v1 a tmpfs with its directory in each hierarchy.
 pub fn cgroups(mount: &MountStep, place: &Place) -> Vec<String> {
     let (target, mut later) = (inside(&mount.target), Vec::new());
-    if place.view.is_empty() {
+    if place.names.is_empty() {
         return self::mount(mount, &mut later);
     }
     let mode = ["mode=755".to_owned()];
     let mut lines = filesystem("tmpfs", "none", &mode, MountAttr::default(), &target, &mut later);
-    for (directory, name) in place.cgroups.iter().zip(place.view) {
+    for (directory, name) in place.cgroups.iter().zip(place.names) {
         let target = inside(&mount.target.join(name));
         lines.push(format!("mkdir -p {target}"));
         lines.extend(bind(mount, "--bind", directory, &target));

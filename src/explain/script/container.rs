@@ -137,7 +137,7 @@ impl Told {
 /// The steps up to the pivot, in runs.
 fn tell(story: &Story, instance: &Instance) -> Vec<Told> {
     let cgroups: Vec<PathBuf> = cgroup::directories(story.host, &instance.cgroup);
-    let place = Place { cgroups: &cgroups, view: &story.host.view };
+    let place = Place { cgroups: &cgroups, names: &cgroup::names(story.host) };
     let mut state = State::default();
     let mut runs: Vec<Told> = Vec::new();
     let before = instance.plan.steps.iter().take_while(|step| !matches!(step, Step::PivotRoot { .. }));
@@ -270,7 +270,7 @@ const ONE_AFTER_THE_OTHER: reason::Reason = (
 
 /// The last steps are one chain of programs, each of which executes the next: setpriv(1), env(1), the container's own.
 fn become_program(out: &mut Writer, steps: &[Step], first: &str) {
-    let none = Place { cgroups: &[], view: &[] };
+    let none = Place { cgroups: &[], names: &[] };
     let (mut limits, mut rights, mut directory) = (Vec::new(), Vec::new(), String::new());
     let mut state = State::default();
     for step in steps {

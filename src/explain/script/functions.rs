@@ -35,7 +35,7 @@ pub fn all(out: &mut Writer, story: &Story) {
 
 /// A function whose body is a step of which the path is the argument.
 fn body(out: &mut Writer, what: &str, name: &str, step: &Step) {
-    let lines = commands(step, &Place { cgroups: &[], view: &[] }, &mut State::default());
+    let lines = commands(step, &Place { cgroups: &[], names: &[] }, &mut State::default());
     out.comment(&format!("{what}."));
     out.raw(&format!("{name}() {{"));
     let parts = lines.iter().flat_map(|line| line.split("; "));
