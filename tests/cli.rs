@@ -695,6 +695,30 @@ fn wait_is_0_when_reached_1_when_not_and_125_without_such_a_pod() {
     lab.fails(2, &["wait", "waits"]);
 }
 
+#[test]
+fn who_waits_for_the_end_of_a_pod_sees_it_also_when_the_pod_is_removed_at_once_or_its_name_used_again() {
+    let lab = Lab::new();
+    for again in [false, true] {
+        lab.start_ready(&lasting("gone"));
+        let mut ended = lab.background(&["wait", "gone", "--for=Ended", "--timeout", "30s"]);
+        let mut never = lab.background(&["wait", "gone", "--for=Succeeded", "--timeout", "30s"]);
+        std::thread::sleep(seconds(1));
+        for waiting in [ended.pid(), never.pid()] {
+            signal(waiting, nix::sys::signal::Signal::SIGSTOP);
+        }
+        lab.ok(&["rm", "-f", "gone"]);
+        if again {
+            lab.start(&lasting("gone"));
+        }
+        for waiting in [ended.pid(), never.pid()] {
+            signal(waiting, nix::sys::signal::Signal::SIGCONT);
+        }
+        assert_eq!((ended.code(seconds(5)), ended.stderr()), (Some(0), String::new()), "again: {again}");
+        assert_eq!(never.code(seconds(5)), Some(1), "again: {again}: {}", never.stderr());
+        assert!(never.stderr().contains("it was removed"), "{}", never.stderr());
+    }
+}
+
 // logs
 
 #[test]

@@ -40,8 +40,8 @@ enum Goal {
 /// Runs the verb.
 pub fn main(store: &Store, options: &Options) -> Result<i32> {
     let began = Instant::now();
+    let (mut record, mut liveness) = store.view(&options.pod)?;
     loop {
-        let (record, liveness) = store.view(&options.pod)?;
         match reached(options.goal, &record, liveness) {
             Some(true) => return Ok(0),
             Some(false) => return Ok(not_reached(options, &record, "it can no longer be reached")),
@@ -53,6 +53,21 @@ pub fn main(store: &Store, options: &Options) -> Result<i32> {
             return Ok(not_reached(options, &record, "time-out"));
         }
         std::thread::sleep(nap(waited).min(left));
+        match look_again(store, &options.pod, &record)? {
+            Some(seen) => (record, liveness) = seen,
+            None if options.goal == Goal::Ended => return Ok(0),
+            None => return Ok(not_reached(options, &record, "it was removed")),
+        }
+    }
+}
+
+/// `None` when the pod is no more, whoever may have its name by now.
+fn look_again(store: &Store, name: &str, before: &Record) -> Result<Option<(Record, Liveness)>> {
+    match store.view(name) {
+        // The cgroup is named after the pod's uid.
+        Ok(seen) => Ok(Some(seen).filter(|(record, _)| record.cgroup == before.cgroup)),
+        Err(_) if store.read(name)?.is_none() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
