@@ -832,6 +832,57 @@ spec:
 }
 
 #[test]
+fn an_app_that_cannot_be_made_ready_is_tried_once_beforehand_and_once_in_its_turn() {
+    let lab = Lab::new();
+    let bundles = lab.dir.join("bundles");
+    let mut slow = config();
+    for number in 0..4000 {
+        let mount =
+            serde_json::json!({"destination": format!("/tmp/{number}"), "type": "tmpfs", "source": "x"});
+        slow["mounts"].as_array_mut().unwrap().push(mount);
+    }
+    for (name, spec) in [("box", config()), ("slow", slow)] {
+        own_bundle(&bundles.join(name));
+        fs::write(bundles.join(name).join("config.json"), spec.to_string()).unwrap();
+    }
+    let manifest = lab.manifest(&format!(
+        r#"
+apiVersion: v1
+kind: Pod
+metadata: {{name: tried}}
+spec:
+  restartPolicy: Never
+  terminationGracePeriodSeconds: 1
+  volumes: [{{name: none, hostPath: {{path: "{}/none", type: Directory}}}}]
+  initContainers: # wakes the pod init up
+  - {{name: busy, image: box, restartPolicy: Always, command: [sh, -c, "while :; do echo x; usleep 1000; done"]}}
+  containers:
+  - {{name: slow, image: slow, command: [sh, -c, "{UNTIL_TERM}"]}}
+  - {{name: failing, image: box, volumeMounts: [{{name: none, mountPath: /none}}]}}
+"#,
+        lab.dir.display()
+    ));
+    let mut run = lab.background(&["run", "-d", "--bundles", bundles.to_str().unwrap(), &manifest]);
+    let runs = |count: usize| {
+        let is_there = lab.root().join("pods/tried/record.json").exists();
+        is_there && lab.record("tried")["instances"].as_array().is_some_and(|all| all.len() == count)
+    };
+    lab.until("busy to run", seconds(10), || runs(1));
+    let mut layers = std::collections::BTreeSet::new();
+    let (mountinfo, start) =
+        (format!("/proc/{}/mountinfo", lab.init_pid("tried")), std::time::Instant::now());
+    while !runs(2) {
+        assert!(start.elapsed() < seconds(20), "slow does not run");
+        let mounts = fs::read_to_string(&mountinfo).unwrap();
+        let layer = mounts.lines().find(|line| line.contains("/layers/failing "));
+        layers.extend(layer.map(str::to_owned));
+    }
+    assert!((1..=2).contains(&layers.len()), "{layers:#?}");
+    assert_eq!(run.code(seconds(10)), Some(0));
+    lab.until("the failure to be told", seconds(10), || lab.ok(&["events", "tried"]).contains("/none"));
+}
+
+#[test]
 fn logs_lie_where_the_kubelet_has_them_in_the_cri_format() {
     let lab = Lab::new();
     let manifest = lab.manifest(

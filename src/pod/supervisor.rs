@@ -35,8 +35,8 @@ pub struct Supervisor {
     /// SIGTERM and SIGINT, which reach a PID 1 only like this.
     pub(super) signals: SignalFd,
     pub(super) running: Vec<Running>,
-    /// What has been made ready for the container that comes next.
-    ahead: Option<(Instance, Prepared)>,
+    /// What has been made ready for the container that comes next; nothing, if that has failed.
+    ahead: Option<(Instance, Option<Prepared>)>,
     /// At which descriptors something has happened.
     pub(super) ready: Ready,
     /// What output goes through.
@@ -220,9 +220,9 @@ impl Supervisor {
     fn start(&mut self, instance: Instance) {
         let ahead = self.ahead.take();
         let origin = self.origin(instance);
-        let prepared = match ahead.filter(|(next, _)| *next == instance) {
-            Some((_, prepared)) => Ok(prepared),
-            None => instance::prepare(&self.sandbox, &origin),
+        let prepared = match ahead {
+            Some((next, Some(prepared))) if next == instance => Ok(prepared),
+            _ => instance::prepare(&self.sandbox, &origin),
         };
         match prepared.and_then(|prepared| instance::start(&self.sandbox, origin, prepared)) {
             Ok(running) => {
@@ -251,17 +251,14 @@ impl Supervisor {
     }
 
     /// While a container performs its steps there is nothing to do here but to make ready what the next one needs. What fails
-    /// is tried again, and told, when it is that one's turn. Whoever looks on sees one container after the other.
+    /// is tried once more, and told, when it is that one's turn. Whoever looks on sees one container after the other.
     fn make_ahead(&mut self) {
         let watching = &self.sandbox.blueprint.watching;
         let is_watched = watching.trace || !watching.waits.is_empty();
         let next = self.lifecycle.next_app().filter(|_| !is_watched);
         self.ahead = match (next, self.ahead.take()) {
             (Some(next), Some((instance, prepared))) if next == instance => Some((instance, prepared)),
-            (Some(next), _) => {
-                let prepared = instance::prepare(&self.sandbox, &self.origin(next));
-                prepared.ok().map(|prepared| (next, prepared))
-            }
+            (Some(next), _) => Some((next, instance::prepare(&self.sandbox, &self.origin(next)).ok())),
             (None, _) => None,
         };
     }
