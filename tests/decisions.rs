@@ -836,7 +836,7 @@ fn an_app_that_cannot_be_made_ready_is_tried_once_beforehand_and_once_in_its_tur
     let lab = Lab::new();
     let bundles = lab.dir.join("bundles");
     let mut slow = config();
-    for number in 0..4000 {
+    for number in 0..1000 {
         let mount =
             serde_json::json!({"destination": format!("/tmp/{number}"), "type": "tmpfs", "source": "x"});
         slow["mounts"].as_array_mut().unwrap().push(mount);

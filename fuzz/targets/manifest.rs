@@ -78,7 +78,6 @@ fn host(v2: bool, containers: usize) -> Assumptions {
             true => vec![("/sys/fs/cgroup".into(), ["cpu", "memory", "pids"].map(str::to_owned).into())],
             false => ["cpu", "memory", "pids", "devices", "freezer"].map(one).into(),
         },
-        view: if v2 { Vec::new() } else { vec!["cpu".to_owned(), "memory".to_owned()] },
         accounts: vec![
             Accounts {
                 passwd: "root:x:0:0::/:\nweb:x:1000:50::/:\n".to_owned(),

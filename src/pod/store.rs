@@ -42,7 +42,7 @@ pub struct Record {
     pub init: Option<Identity>,
     /// Inode of the pod's network namespace.
     pub network_namespace: Option<u64>,
-    /// The host's cgroup filesystems; to be asked for again in a record from before they were kept.
+    /// The host's cgroup filesystems, [`Hierarchy::kept_or_detected`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<Hierarchy>,
     /// The pod's cgroup, `PARENT/barepod/UID`, relative to the hierarchy's root.
@@ -202,7 +202,7 @@ impl Store {
 impl Record {
     /// A cgroup of the pod, by its path from the hierarchy's root.
     pub fn cgroup_at(&self, path: &str) -> Result<Cgroup> {
-        Cgroup::new(&self.hierarchy.clone().map_or_else(Hierarchy::detect, Ok)?, path)
+        Cgroup::new(&Hierarchy::kept_or_detected(self.hierarchy.as_ref())?, path)
     }
 
     /// The container that is meant by `-c`, or without it: the first regular one.

@@ -55,7 +55,7 @@ pub struct Record {
     /// Its first process; none while it is being made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub process: Option<Identity>,
-    /// The host's cgroup filesystems; to be asked for again in a record from before they were kept.
+    /// The host's cgroup filesystems, [`Hierarchy::kept_or_detected`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hierarchy: Option<Hierarchy>,
     /// Its cgroup, relative to the hierarchy's root.
@@ -218,7 +218,7 @@ impl Container {
         if let Some(cgroup) = self.cgroup.get() {
             return Ok(cgroup.clone());
         }
-        let hierarchy = self.record.hierarchy.clone().map_or_else(Hierarchy::detect, Ok)?;
+        let hierarchy = Hierarchy::kept_or_detected(self.record.hierarchy.as_ref())?;
         let cgroup = Cgroup::find(&hierarchy, &self.record.cgroup)?;
         Ok(self.cgroup.get_or_init(|| cgroup).clone())
     }

@@ -31,7 +31,7 @@ impl Mount {
     }
 }
 
-/// The host's cgroup filesystems, detected once: a container is looked for where it was made.
+/// The host's cgroup filesystems, detected once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hierarchy {
@@ -61,6 +61,15 @@ impl Hierarchy {
             .context("read /proc/self/mountinfo")?;
         // A mount that cannot be read is covered by another one and no candidate.
         choose(&mountinfo, |mount| fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default())
+    }
+
+    /// What a record has kept, which saves reading all mounts there are; detected anew for a record that has nothing, and where
+    /// this mount namespace has the cgroups elsewhere.
+    pub fn kept_or_detected(kept: Option<&Hierarchy>) -> Result<Hierarchy> {
+        match kept {
+            Some(kept) if kept.mounts.iter().all(|mount| mount.point.is_dir()) => Ok(kept.clone()),
+            _ => Hierarchy::detect(),
+        }
     }
 
     /// The v2 hierarchy whose root is mounted at `root`.
@@ -214,6 +223,14 @@ mod tests {
     fn points(mountinfo: &str, offered: &str) -> Result<Vec<String>> {
         let hierarchy = choose(mountinfo, |_| offered.to_owned())?;
         Ok(hierarchy.mounts().map(|(point, has)| format!("{} {}", point.display(), has.join("+"))).collect())
+    }
+
+    #[test]
+    fn what_was_kept_holds_where_its_mount_points_are() {
+        let here = Hierarchy::v2_at(Path::new("/"));
+        assert_eq!(Hierarchy::kept_or_detected(Some(&here)).unwrap(), here);
+        let elsewhere = Hierarchy::v2_at(Path::new("/nonexistent/cgroup"));
+        assert!(Hierarchy::kept_or_detected(Some(&elsewhere)).ok() != Some(elsewhere));
     }
 
     #[test]
