@@ -157,9 +157,7 @@ fn parse<C: Parser>() -> C {
         .disable_help_subcommand(true)
         .args(all.get_arguments().cloned())
         .subcommands(all.get_subcommands().filter(is_among).cloned());
-    let parsed = few.try_get_matches().and_then(|few| C::from_arg_matches(&few));
-    std::mem::forget(all); // to give all of it back takes longer than this process has any use for memory
-    parsed.unwrap_or_else(|_| C::parse())
+    few.try_get_matches().and_then(|few| C::from_arg_matches(&few)).unwrap_or_else(|_| C::parse())
 }
 
 /// Ends this process at once: exit handlers, of which there are none, would be looked for in parts of the program that nobody

@@ -60,12 +60,13 @@ impl Supervisor {
         let is_long = !(0..=QUIET.into()).contains(&i32::from(self.time_out()));
         let mut ready = if is_long { poll::any(&mut descriptors, QUIET.into())? } else { 0 };
         if ready == 0 {
+            let time_out = self.time_out();
             if is_long {
                 // Most of the program is for starts, and between them it would be three quarters of what this process takes. The
-                // pod is none the worse if that fails.
+                // pod is none the worse if that fails. The last thing before it waits: what is used comes back.
                 sealed::forget().ok();
             }
-            ready = poll::any(&mut descriptors, self.time_out())?;
+            ready = poll::any(&mut descriptors, time_out)?;
         }
         // Who prints one line seldom prints no other: to wake up for each would cost more than the lines.
         if ready > 0 && descriptors[..others].iter().all(|one| one.any() != Some(true)) {
